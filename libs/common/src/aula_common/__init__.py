@@ -1,0 +1,1 @@
+"""What every Aula service is built on; only `aula_common.web` knows FastAPI."""

@@ -1,0 +1,99 @@
+"""JSON logs without secrets or message bodies."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_SECRET_KEYS = re.compile(
+    r"password|secret|authorization|cookie|api_?key|private_?key|(access|refresh|id)_?token"
+    r"|^token$|^(text|content|message_text|prompt|body)$",
+    re.IGNORECASE,
+)
+_SECRET_TEXT = re.compile(
+    r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
+    r"|(?<=://)[^/\s:@]*:[^@/\s]+(?=@)"  # the credentials in an address
+    r"|(?i:(?<=bearer )\S+)"
+)
+_REDACTED = "[redacted]"
+
+
+def redact(value: Any) -> Any:
+    """The value with tokens and credentials replaced, at any depth."""
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub(_REDACTED, value)
+    if isinstance(value, dict):
+        return {k: _REDACTED if _is_secret(k) else redact(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact(item) for item in value]
+    return value
+
+
+def _is_secret(key: object) -> bool:
+    return isinstance(key, str) and _SECRET_KEYS.search(key) is not None
+
+
+def _redact_event(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        event[key] = _REDACTED if _is_secret(key) else redact(value)
+    return event
+
+
+def configure_logging(service: str, level: str = "INFO") -> None:
+    """Send every log line of this process, the libraries' too, to stdout as one JSON object each.
+
+    Lines carry `service`, `level`, `timestamp`, `event`, and `requestId` inside a request.
+    """
+
+    def add_service(
+        _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        event["service"] = service
+        return event
+
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_service,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _redact_event,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        library = logging.getLogger(name)
+        library.handlers = []
+        library.propagate = True
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # our own line says more
+    for chatty in ("botocore", "aiobotocore", "aioboto3", "pymongo", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of that name; events are short lower-case phrases, data goes into keywords."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger

@@ -1,0 +1,46 @@
+"""Prometheus metrics, one registry for each application rather than one for the process."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+
+
+class Metrics:
+    """The metrics of one application; names are prefixed with `aula_`."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = self.counter(
+            "http_requests", "Requests answered.", ["method", "route", "status"]
+        )
+        self.request_seconds = self.histogram(
+            "http_request_seconds", "Time to the answer's first byte.", ["method", "route"]
+        )
+
+    def counter(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Counter:
+        """A number that only grows."""
+        return Counter(f"aula_{name}", help_text, labels, registry=self.registry)
+
+    def gauge(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Gauge:
+        """A number that goes up and down."""
+        return Gauge(f"aula_{name}", help_text, labels, registry=self.registry)
+
+    def histogram(
+        self,
+        name: str,
+        help_text: str,
+        labels: Sequence[str] = (),
+        buckets: Sequence[float] = _SECONDS,
+    ) -> Histogram:
+        """A distribution, of seconds unless the buckets say otherwise."""
+        return Histogram(f"aula_{name}", help_text, labels, registry=self.registry, buckets=buckets)
+
+    def exposition(self) -> bytes:
+        """The registry in OpenMetrics text."""
+        text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]  # the library's
+        return text

@@ -1,0 +1,63 @@
+"""PostgreSQL: the engine with its limits, and its errors in our words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from aula_common.errors import UnavailableError
+from aula_common.settings import PostgresSettings
+
+# SQLSTATE classes and codes that say "the database can't now", not "the statement is wrong"
+_AWAY_CLASSES = ("08", "53", "57", "58")
+_RETRY_CODES = ("40001", "40P01", "55P03", "25P03")
+
+
+def create_engine(settings: PostgresSettings, *, application: str) -> AsyncEngine:
+    """An engine whose every statement, lock, idle transaction and connect is bounded in time."""
+    return create_async_engine(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.database_pool_timeout_seconds,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        connect_args={
+            "timeout": settings.database_connect_timeout_seconds,
+            "command_timeout": settings.database_statement_timeout_ms / 1000 + 1,
+            "server_settings": {
+                "application_name": application,
+                "statement_timeout": str(settings.database_statement_timeout_ms),
+                "lock_timeout": str(settings.database_lock_timeout_ms),
+                "idle_in_transaction_session_timeout": str(
+                    settings.database_idle_in_transaction_timeout_ms
+                ),
+            },
+        },
+    )
+
+
+@contextmanager
+def postgres_errors() -> Iterator[None]:
+    """Raise UnavailableError for what means that the database is away, overloaded or too slow."""
+    try:
+        yield
+    except DBAPIError as error:
+        if is_unavailable(error):
+            raise UnavailableError("the database") from error
+        raise
+    except (PoolTimeoutError, TimeoutError, OSError) as error:
+        raise UnavailableError("the database") from error
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Whether the error says something of the database's state and nothing of the statement."""
+    if error.connection_invalidated or isinstance(error.orig, OSError | EOFError):
+        return True
+    code = getattr(error.orig, "sqlstate", None) or ""
+    if code:
+        return code.startswith(_AWAY_CLASSES) or code in _RETRY_CODES
+    return isinstance(error, OperationalError | InterfaceError)

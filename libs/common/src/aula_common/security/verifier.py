@@ -1,0 +1,182 @@
+"""Verification of access tokens (RFC 9068), cached."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import jwt
+from pydantic import SecretStr
+
+from aula_common.clock import Clock
+from aula_common.errors import UnauthorizedError
+from aula_common.ids import is_id
+from aula_common.security.keys import KeySource
+from aula_common.security.principal import USER_AUDIENCE, Principal, Role
+
+_MAX_TOKEN_CHARACTERS = 8192
+_LEEWAY_SECONDS = 5
+_CACHE_SIZE = 10_000
+_HEADERS = frozenset({"alg", "typ", "kid"})
+_REQUIRED = ["iss", "aud", "sub", "exp", "iat", "jti"]
+_LEGACY_ROLES = {"user": "enduser"}
+
+
+class Revocations(Protocol):
+    """Tells whether a token that is still valid by itself was withdrawn."""
+
+    def revoked(self, principal: Principal) -> bool:
+        """Whether the principal's family, person or key was signed out since."""
+        ...
+
+
+class TokenVerifier:
+    """Turns an access token into a principal, or raises UnauthorizedError for every fault alike.
+
+    With `secret` tokens are HS256 under it, and those of an existing issuer are understood;
+    else they are verified by `keys`. `audience` is the name of this service: a service's token
+    must be for it alone, a person's for the platform.
+    """
+
+    def __init__(
+        self,
+        *,
+        audience: str,
+        issuer: str,
+        clock: Clock,
+        keys: KeySource | None = None,
+        secret: SecretStr | None = None,
+        revocations: Revocations | None = None,
+    ) -> None:
+        if (keys is None) == (secret is None):
+            msg = "either keys or a shared secret verify tokens, never both"
+            raise ValueError(msg)
+        self._audience = audience
+        self._issuer = issuer
+        self._clock = clock
+        self._keys = keys
+        self._secret = secret
+        self._revocations = revocations
+        self._cache: OrderedDict[bytes, Principal] = OrderedDict()
+
+    async def verify(self, token: str) -> Principal:
+        """The principal of a token.
+
+        Raises UnauthorizedError if it is not valid here and now; UnavailableError only if no
+        key was ever known.
+        """
+        if len(token) > _MAX_TOKEN_CHARACTERS or not token.isascii():
+            raise UnauthorizedError
+        digest = hashlib.sha256(token.encode()).digest()
+        principal = self._cache.get(digest)
+        if principal is None:
+            principal = self._principal(await self._claims(token))
+            self._cache[digest] = principal
+            if len(self._cache) > _CACHE_SIZE:
+                self._cache.popitem(last=False)
+        if principal.expires_at.timestamp() + _LEEWAY_SECONDS <= self._clock.now().timestamp():
+            self._cache.pop(digest, None)
+            raise UnauthorizedError
+        if self._revocations is not None and self._revocations.revoked(principal):
+            raise UnauthorizedError
+        return principal
+
+    async def _claims(self, token: str) -> Mapping[str, Any]:
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise UnauthorizedError from None
+        if self._secret is not None:
+            return self._decode(
+                token, self._secret.get_secret_value(), "HS256", required=["exp"], header=header
+            )
+        kid = header.get("kid")
+        if (
+            not header.keys() <= _HEADERS
+            or header.get("typ") != "at+jwt"
+            or not isinstance(kid, str)
+            or not is_id(kid)
+        ):
+            raise UnauthorizedError
+        assert self._keys is not None  # noqa: S101 - one of the two, checked at construction
+        key = await self._keys.find(kid)
+        if key is None:
+            raise UnauthorizedError
+        return self._decode(token, key.key, key.algorithm, required=_REQUIRED, header=header)
+
+    def _decode(
+        self,
+        token: str,
+        key: Any,
+        algorithm: str,
+        *,
+        required: list[str],
+        header: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        if header.get("alg") != algorithm:
+            raise UnauthorizedError
+        try:
+            # times, audience and issuer are checked below, by our clock and rules
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                options={
+                    "require": required,
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                    "verify_aud": False,
+                    "verify_iss": False,
+                },
+            )
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise UnauthorizedError from None
+        self._check_claims(claims, strict=algorithm != "HS256")
+        return claims
+
+    def _check_claims(self, claims: Mapping[str, Any], *, strict: bool) -> None:
+        now = self._clock.now().timestamp()
+        for name in ("exp", "nbf", "iat"):
+            if name in claims and not _is_number(claims[name]):
+                raise UnauthorizedError
+        if now >= claims["exp"] + _LEEWAY_SECONDS or now < claims.get("nbf", now) - _LEEWAY_SECONDS:
+            raise UnauthorizedError
+        expected = self._audience if claims.get("role") == Role.SERVICE else USER_AUDIENCE
+        service = claims.get("role") == Role.SERVICE
+        if (strict or service or "aud" in claims) and claims.get("aud") != expected:
+            raise UnauthorizedError
+        if (strict or service or "iss" in claims) and claims.get("iss") != self._issuer:
+            raise UnauthorizedError
+
+    def _principal(self, claims: Mapping[str, Any]) -> Principal:
+        subject = claims.get("sub") or claims.get("userId")
+        role = claims.get("role", "")
+        scope = claims.get("scope", "")
+        teams = claims.get("teams", [])
+        try:
+            return Principal(
+                id=_text(subject),
+                role=Role(_LEGACY_ROLES.get(role, role)),
+                token_id=_text(claims.get("jti", "-")),
+                issued_at=datetime.fromtimestamp(claims.get("iat", 0), UTC),
+                expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+                tier=_text(claims.get("tier", "basic")),
+                teams=tuple(_text(team) for team in teams),
+                session_id=claims.get("sid"),
+                scopes=frozenset(_text(scope).split()) if scope else frozenset(),
+            )
+        except (TypeError, ValueError, OverflowError, OSError):
+            raise UnauthorizedError from None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        msg = "a claim is not text"
+        raise TypeError(msg)
+    return value

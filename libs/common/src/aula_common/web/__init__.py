@@ -1,0 +1,1 @@
+"""The web side that all services share. The only place in common that knows FastAPI."""

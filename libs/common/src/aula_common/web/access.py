@@ -1,0 +1,75 @@
+"""Who may call an endpoint, as dependencies that return the principal."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from aula_common.errors import ForbiddenError, MalformedRequestError, UnauthorizedError
+from aula_common.ids import is_id
+from aula_common.security.principal import Principal, Role
+from aula_common.security.verifier import TokenVerifier
+
+_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token of auth.")
+
+
+async def authenticate(
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Principal:
+    """The caller, whoever it is. UnauthorizedError without a valid token."""
+    if credentials is None:
+        raise UnauthorizedError
+    verifier: TokenVerifier = request.app.state.verifier
+    principal = await verifier.verify(credentials.credentials)
+    acting_for = request.headers.get("X-On-Behalf-Of")
+    if acting_for is None or not principal.is_service:
+        return principal
+    if not is_id(acting_for):
+        raise MalformedRequestError("X-On-Behalf-Of is not an identifier.")
+    return Principal(
+        id=principal.id,
+        role=principal.role,
+        token_id=principal.token_id,
+        issued_at=principal.issued_at,
+        expires_at=principal.expires_at,
+        scopes=principal.scopes,
+        acting_for=acting_for,
+    )
+
+
+def user(*roles: Role) -> Any:
+    """A dependency: a signed-in person, of one of the roles if any is given; others get 403."""
+
+    async def require(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
+        if principal.is_service or (roles and principal.role not in roles):
+            raise ForbiddenError
+        return principal
+
+    return Depends(require)
+
+
+def service(scope: str) -> Any:
+    """A dependency: a service whose token has the scope; everybody else gets 403."""
+
+    async def require(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
+        if not principal.is_service or scope not in principal.scopes:
+            raise ForbiddenError
+        return principal
+
+    return Depends(require)
+
+
+def user_or_service(*roles: Role, scope: str) -> Any:
+    """A dependency: a person (of the roles, if given) or a service with the scope."""
+
+    async def require(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
+        if principal.is_service:
+            allowed = scope in principal.scopes
+        else:
+            allowed = not roles or principal.role in roles
+        if not allowed:
+            raise ForbiddenError
+        return principal
+
+    return Depends(require)

@@ -1,0 +1,90 @@
+"""The application factory of every service."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version as package_version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from aula_common.clock import SystemClock
+from aula_common.metrics import Metrics
+from aula_common.settings import ServiceSettings
+from aula_common.web.drain import Drain
+from aula_common.web.health import health_router
+from aula_common.web.middleware import BodyLimit, RefuseWhileDraining, RequestContext
+from aula_common.web.problems import MEDIA_TYPE, install_problem_handlers
+
+PROBLEM: dict[str, Any] = {
+    "description": "A problem document (RFC 9457).",
+    "content": {
+        MEDIA_TYPE: {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail", "code", "message", "requestId"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                    "requestId": {"type": ["string", "null"]},
+                },
+            }
+        }
+    },
+}
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_service_app(
+    *,
+    service: str,
+    settings: ServiceSettings,
+    lifespan: Lifespan,
+    routers: Sequence[APIRouter],
+    health_prefix: str,
+) -> FastAPI:
+    """An application with probes, metrics, problem documents and the house's middleware.
+
+    The lifespan must set on `app.state`: `verifier` (TokenVerifier) and `readiness` (an async
+    function that raises UnavailableError); it finds `metrics` and `drain` there.
+    """
+    version = package_version(f"aula-{service}")
+    metrics = Metrics()
+    drain = Drain()
+    app = FastAPI(
+        title=f"Aula {service}",
+        version=version,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(RequestContext, metrics=metrics),
+            Middleware(RefuseWhileDraining, drain=drain),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origin,
+                allow_credentials=True,
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+                expose_headers=["X-Request-Id", "Retry-After"],
+            ),
+            Middleware(BodyLimit, limit=settings.max_body_bytes),
+        ],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        responses=dict.fromkeys(("4XX", 422, "5XX"), PROBLEM),
+    )
+    app.state.metrics = metrics
+    app.state.drain = drain
+    install_problem_handlers(app, body_limit=settings.max_body_bytes)
+    app.include_router(
+        health_router(service=service, version=version, prefix=health_prefix, clock=SystemClock())
+    )
+    for router in routers:
+        app.include_router(router)
+    return app

@@ -1,0 +1,146 @@
+"""Pure ASGI middleware: what wraps each request without touching its stream."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aula_common.errors import AulaError, PayloadTooLargeError, UnavailableError
+from aula_common.ids import new_id
+from aula_common.logging import get_logger
+from aula_common.metrics import Metrics
+from aula_common.requests import request_id
+from aula_common.web.drain import Drain
+from aula_common.web.problems import problem_response
+
+_log = get_logger(__name__)
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_QUIET_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/health", "/api/health"})
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+class RequestContext:
+    """Outermost: the request's id, its log line and metrics, and the last catch of an error."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = _header(scope, b"x-request-id")
+        current = given.decode() if given and _REQUEST_ID.fullmatch(given) else new_id("req")
+        token = request_id.set(current)
+        started = time.monotonic()
+        status = 0
+        first_byte = 0.0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status, first_byte
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                first_byte = time.monotonic() - started
+                headers = [*message.get("headers", []), (b"x-request-id", current.encode())]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            with structlog.contextvars.bound_contextvars(requestId=current):
+                try:
+                    await self._app(scope, receive, send_with_id)
+                except Exception:
+                    _log.exception("unexpected error", method=scope["method"], path=scope["path"])
+                    if status == 0:
+                        await problem_response(AulaError())(scope, receive, send_with_id)
+                    else:
+                        raise
+                finally:
+                    self._record(scope, status, first_byte, time.monotonic() - started)
+        finally:
+            request_id.reset(token)
+
+    def _record(self, scope: Scope, status: int, first_byte: float, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.requests.labels(scope["method"], route, status).inc()
+        self._metrics.request_seconds.labels(scope["method"], route).observe(first_byte)
+        if scope["path"] not in _QUIET_PATHS:
+            _log.info(
+                "request",
+                method=scope["method"],
+                route=route,
+                status=status,
+                milliseconds=round(seconds * 1000, 1),
+            )
+
+
+class BodyLimit:
+    """Refuses a body that is too large, chunked too, or that dawdles past a deadline."""
+
+    def __init__(self, app: ASGIApp, *, limit: int, deadline: float = 30) -> None:
+        self._app = app
+        self._limit = limit
+        self._deadline = deadline
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = _header(scope, b"content-length")
+        if declared is not None and declared.isdigit() and int(declared[:20]) > self._limit:
+            await problem_response(PayloadTooLargeError(self._limit))(scope, receive, send)
+            return
+        await self._app(scope, self._bounded(receive), send)
+
+    def _bounded(self, receive: Receive) -> Callable[[], Awaitable[Message]]:
+        ends_at = time.monotonic() + self._deadline
+        read = 0
+        complete = False
+
+        async def bounded() -> Message:
+            nonlocal read, complete
+            if complete:
+                return await receive()
+            try:
+                async with asyncio.timeout(max(0.0, ends_at - time.monotonic())):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, "The body took too long.") from None
+            if message["type"] == "http.request":
+                read += len(message.get("body", b""))
+                complete = not message.get("more_body", False)
+                if read > self._limit:
+                    raise HTTPException(413)
+            return message
+
+        return bounded
+
+
+class RefuseWhileDraining:
+    """Answers 503 to what arrives after the drain began; probes and running requests go on."""
+
+    def __init__(self, app: ASGIApp, *, drain: Drain) -> None:
+        self._app = app
+        self._drain = drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and self._drain.active and scope["path"] not in _QUIET_PATHS:
+            error = UnavailableError("this instance", retry_after=1)
+            error.headers["Connection"] = "close"
+            await problem_response(error)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)

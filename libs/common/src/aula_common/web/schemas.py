@@ -1,0 +1,105 @@
+"""What requests and answers look like: camelCase on the wire, strict, bounded."""
+
+import math
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic.alias_generators import to_camel
+
+from aula_common.ids import is_id
+
+MAX_INTEGER = 2**53 - 1  # what every JSON reader represents exactly
+
+
+def _clean(text: str) -> str:
+    if "\0" in text:
+        msg = "must not contain NUL"
+        raise ValueError(msg)
+    return text
+
+
+def _identifier(text: str) -> str:
+    if not is_id(text):
+        msg = "must be an identifier of letters, digits, '-' and '_', 64 at most"
+        raise ValueError(msg)
+    return text
+
+
+Text = Annotated[str, AfterValidator(_clean)]
+Identifier = Annotated[str, AfterValidator(_identifier)]
+Integer = Annotated[int, Strict(), Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+Count = Annotated[int, Strict(), Field(ge=0, le=MAX_INTEGER)]
+Boolean = Annotated[bool, Strict()]
+
+
+def _contains_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_contains_nul(key) or _contains_nul(item) for key, item in value.items())
+    if isinstance(value, list):
+        return any(_contains_nul(item) for item in value)
+    return False
+
+
+class RequestModel(BaseModel):
+    """A request's body: camelCase only, unknown fields and NUL refused.
+
+    Numbers and booleans take `Integer`, `Count` and `Boolean`, which convert nothing.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_nul(cls, data: Any) -> Any:
+        if _contains_nul(data):
+            msg = "must not contain NUL"
+            raise ValueError(msg)
+        return data
+
+
+class ResponseModel(BaseModel):
+    """An answer's body: built by Python names, sent in camelCase."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        frozen=True,
+        from_attributes=True,
+        serialize_by_alias=True,
+    )
+
+
+class Page(BaseModel):
+    """Which page of a list is asked for: `page` from 1, `limit` 1 to 100."""
+
+    model_config = ConfigDict(frozen=True)
+
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1
+    limit: Annotated[int, Query(ge=1, le=100)] = 20
+
+    @property
+    def offset(self) -> int:
+        """How many items come before this page."""
+        return (self.page - 1) * self.limit
+
+
+class Pagination(ResponseModel):
+    """Where a page stands in its list."""
+
+    total: int
+    page: int
+    limit: int
+    pages: int
+
+    @classmethod
+    def of(cls, page: Page, total: int) -> "Pagination":
+        """The pagination of a list with `total` items."""
+        return cls(
+            total=total, page=page.page, limit=page.limit, pages=math.ceil(total / page.limit)
+        )

@@ -1,0 +1,70 @@
+"""Runs an application: uvicorn, and an end that waits for running work."""
+
+import asyncio
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from aula_common.logging import get_logger
+from aula_common.settings import ServiceSettings
+from aula_common.web.drain import Drain
+
+_log = get_logger(__name__)
+
+
+class DrainingServer(uvicorn.Server):
+    """On the first SIGTERM or SIGINT it drains and then ends; a second ends it at once."""
+
+    def __init__(self, config: uvicorn.Config, *, drain: Drain, deadline: float) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._deadline = deadline
+        self._draining: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: Any = None) -> None:
+        """Serve until asked to end."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
+        """Called in the main thread, between two instructions, when a signal comes."""
+        if self._drain.active or self._loop is None:
+            self.should_exit = self.force_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self._start_drain)
+
+    def _start_drain(self) -> None:
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain_and_exit(), name="drain")
+
+    async def _drain_and_exit(self) -> None:
+        await self._drain.run(self._deadline)
+        self.should_exit = True
+
+
+def run(app: FastAPI, settings: ServiceSettings) -> None:
+    """Serve the application until SIGTERM; returns after a clean end."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=5,
+        backlog=2048,
+    )
+    server = DrainingServer(config, drain=app.state.drain, deadline=settings.drain_deadline)
+    server.run()
+    if not server.started:
+        raise SystemExit(3)
