@@ -1,0 +1,71 @@
+"""One of Aula's services as a child process."""
+
+import http
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from aula_devstack.errors import CommandFailedError, NotInstalledError
+from aula_devstack.servers.probes import http_status
+from aula_devstack.servers.process import Process
+
+
+class Service(Process):
+    """`python -m aula_<service>.main` with its settings in the environment."""
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        name: str,
+        port: int,
+        log_file: Path,
+        environment: Mapping[str, str],
+    ) -> None:
+        """`service` is the kind (`chat`), `name` this replica's own (`chat-2`)."""
+        super().__init__(
+            name=name,
+            port=port,
+            log_file=log_file,
+            environment={"HOST": "127.0.0.1", "PORT": str(port), **environment},
+        )
+        self.service = service
+
+    def prepare(self) -> None:
+        """Nothing to make; only see that the service is installed."""
+        if importlib.util.find_spec(f"aula_{self.service}") is None:
+            raise NotInstalledError(f"aula-{self.service}")
+
+    def command(self) -> list[str]:
+        """The service's main module."""
+        return [sys.executable, "-m", f"aula_{self.service}.main"]
+
+    def answers(self) -> bool:
+        """Whether it reports itself ready."""
+        return http_status(self.port, "/readyz") == http.HTTPStatus.OK
+
+    def run_command(self, *words: str, stdin: str | None = None, timeout: float = 120.0) -> str:
+        """Run the service's own command to its end with its settings; returns what it printed.
+
+        Raises CommandFailedError. `stdin` never appears in an error.
+        """
+        program = Path(sys.executable).parent / self.service
+        done = subprocess.run(
+            [str(program), *words],
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            cwd="/",
+            env=self.full_environment(),
+        )
+        if done.returncode != 0:
+            raise CommandFailedError(
+                name=f"{self.service} {words[0]}",
+                status=done.returncode,
+                output=done.stdout + done.stderr,
+            )
+        return done.stdout
