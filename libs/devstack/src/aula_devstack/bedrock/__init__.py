@@ -1,0 +1,1 @@
+"""A local Amazon Bedrock: AWS's own wire protocol for Converse and ConverseStream."""
