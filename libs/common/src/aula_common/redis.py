@@ -13,9 +13,14 @@ from aula_common.errors import UnavailableError
 from aula_common.settings import RedisSettings
 
 
-def create_redis(settings: RedisSettings, *, application: str) -> Redis:
-    """A client for commands: bounded in time, one quick retry on a connection that had died."""
-    timeout = settings.redis_timeout_seconds
+def create_redis(
+    settings: RedisSettings, *, application: str, timeout_seconds: float | None = None
+) -> Redis:
+    """A client for commands: bounded in time, one quick retry on a connection that had died.
+
+    `timeout_seconds` takes the place of the settings' where a caller can wait less.
+    """
+    timeout = timeout_seconds or settings.redis_timeout_seconds
     return Redis.from_url(
         settings.redis_url.get_secret_value(),
         client_name=application,

@@ -1,0 +1,29 @@
+"""Server-sent events that no content can break."""
+
+from typing import Any
+
+import msgspec
+
+_encoder = msgspec.json.Encoder()
+# valid in JSON, but line ends to some readers
+_LINE_ENDS = (
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+    (b"\xc2\x85", b"\\u0085"),
+)
+
+
+def sse_frame(data: Any, *, event: str | None = None, event_id: str | None = None) -> bytes:
+    """One event, its data as JSON on a single line.
+
+    JSON escapes CR and LF, so no text can end the line; `event` and `event_id` are ours and
+    must hold neither. Text must be valid Unicode (no lone surrogates).
+    """
+    payload = _encoder.encode(data)
+    for raw, escaped in _LINE_ENDS:
+        if raw in payload:
+            payload = payload.replace(raw, escaped)
+    head = f"id: {event_id}\n" if event_id is not None else ""
+    if event is not None:
+        head += f"event: {event}\n"
+    return b"%bdata: %b\n\n" % (head.encode(), payload)
