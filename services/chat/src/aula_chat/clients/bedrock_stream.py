@@ -1,0 +1,159 @@
+"""One ConverseStream body, read from its first byte to its last."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+from typing import Any, Protocol, TypeGuard
+
+import msgspec
+import structlog
+
+from aula_chat.clients import bedrock_errors as errors
+from aula_chat.clients.bedrock_frames import CorruptFrameError, Frame, FrameDecoder
+from aula_chat.clients.surrogates import SurrogateMender
+from aula_chat.domain.language_models import (
+    Finish,
+    FinishReason,
+    ModelEvent,
+    ProviderError,
+    TextDelta,
+    TokenUsage,
+)
+
+_FINISH_REASONS = {
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "max_tokens": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "guardrail_intervened": FinishReason.FILTERED,
+    "content_filtered": FinishReason.FILTERED,
+}
+
+logger = structlog.get_logger()
+
+
+class Body(Protocol):
+    """What is read of aiohttp's response: `readany` gives b"" at the end."""
+
+    async def readany(self) -> bytes: ...
+
+
+class _Delta(msgspec.Struct):
+    text: str = ""
+
+
+class _ContentBlockDelta(msgspec.Struct):
+    delta: _Delta
+
+
+_decode_delta = msgspec.json.Decoder(_ContentBlockDelta).decode
+
+
+class ConverseStream:
+    """The events of one answer.
+
+    `first_deadline` is the event loop's time by which text must have come; after it no wait may
+    exceed `idle_timeout` seconds. Both cover every byte, so that a trickle of half a frame does not
+    count as an event.
+    """
+
+    def __init__(self, body: Body, *, first_deadline: float, idle_timeout: float) -> None:
+        self._body = body
+        self._first_deadline = first_deadline
+        self._idle_timeout = idle_timeout
+        self._decoder = FrameDecoder()
+        self._mender = SurrogateMender()
+        self._shown = False
+        self._finished = False
+
+    async def events(self) -> AsyncGenerator[ModelEvent, None]:
+        """Deltas, the finish, the usage. Raises ProviderError; only after the finish never.
+
+        What breaks after the finish costs the usage alone: the text is whole, and is kept.
+        """
+        try:
+            while frames := await self._read():
+                for frame in frames:
+                    for event in self._events_of(frame):
+                        self._shown = True
+                        yield event
+        except (*errors.TRANSLATED, ProviderError) as error:
+            if self._finished:
+                logger.warning("bedrock_usage_lost", error=type(error).__name__)
+                return
+            if self._shown:
+                raise errors.interrupted(error) from error
+            if isinstance(error, ProviderError):
+                raise
+            raise errors.translate(error) from error
+        if not self._finished:
+            raise errors.incomplete(shown=self._shown)
+
+    async def _read(self) -> list[Frame]:
+        """The next frames, at least one; none at the end of the body."""
+        deadline = self._first_deadline
+        if self._shown:
+            deadline = asyncio.get_running_loop().time() + self._idle_timeout
+        while True:
+            async with asyncio.timeout_at(deadline):
+                data = await self._body.readany()
+            if not data:
+                return []
+            if frames := self._decoder.feed(data):
+                return frames
+
+    def _events_of(self, frame: Frame) -> Iterator[ModelEvent]:
+        if frame.kind != "event":
+            raise errors.refused(frame.name, message=_message(frame.payload))
+        match frame.name:
+            case "contentBlockDelta":
+                if text := self._mender.feed(_text(frame.payload)):
+                    yield TextDelta(text)
+            case "messageStop":
+                if text := self._mender.finish():
+                    yield TextDelta(text)
+                self._finished = True
+                reason = _document(frame.payload).get("stopReason")
+                yield Finish(_FINISH_REASONS.get(str(reason), FinishReason.OTHER))
+            case "metadata":
+                if usage := _usage(_document(frame.payload).get("usage")):
+                    yield usage
+
+
+def _text(payload: bytes) -> str:
+    try:
+        return _decode_delta(payload).delta.text
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # lone surrogates, or text that is none: rare, and no reason to lose the answer
+        delta = _document(payload).get("delta")
+        text = delta.get("text") if isinstance(delta, dict) else None
+        return text if isinstance(text, str) else ""
+
+
+def _document(payload: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(payload.decode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise CorruptFrameError("payload") from error
+    return document if isinstance(document, dict) else {}
+
+
+def _message(payload: bytes) -> str:
+    with suppress(CorruptFrameError):
+        return str(_document(payload).get("message", ""))
+    return ""
+
+
+def _usage(usage: Any) -> TokenUsage | None:
+    if not isinstance(usage, dict):
+        return None
+    read, written = usage.get("inputTokens"), usage.get("outputTokens")
+    if _is_count(read) and _is_count(written):
+        return TokenUsage(input_tokens=read, output_tokens=written)
+    logger.warning("bedrock_usage_absurd", counts=[repr(read)[:40], repr(written)[:40]])
+    return None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value >= 0
