@@ -25,7 +25,8 @@ class CircuitBreaker:
     def check(self) -> None:
         """Raise UnavailableError while the circuit is open.
 
-        The first attempt after the pause passes; until it is answered, others are refused.
+        The first attempt after the pause passes; until it is answered, or for another pause if
+        it never is, others are refused.
         """
         if self.is_open:
             wait = self._closed_again_at - self._clock.monotonic()

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,6 +40,21 @@ class Answer:
     def ok(self) -> bool:
         """Whether it was a success."""
         return self.status < 400  # noqa: PLR2004 - where HTTP's errors begin
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    method: str
+    path: str
+    json: Any
+    form: Mapping[str, str] | None
+    params: Mapping[str, str] | None
+    headers: Mapping[str, str] | None
+    on_behalf_of: str | None
+
+
+class _PassingError(UnavailableError):
+    """The call was not answered, and the same call may be a moment later."""
 
 
 def create_session() -> aiohttp.ClientSession:
@@ -90,23 +106,21 @@ class ServiceClient:
     ) -> Answer:
         """Ask once, or with `retry` up to three times within `deadline` seconds over all.
 
-        Retry only what may be repeated: reads, and what is idempotent by an id of ours.
+        Retry only what may be repeated: reads, and what is idempotent by an id of ours. Tried
+        again are a lost connection, 502, 503, 504, and 401 (with a new token of our own).
         """
-        try:
-            async with asyncio.timeout(deadline):
-                for attempt in range(1, _ATTEMPTS + 1):
-                    try:
-                        return await self._attempt(
-                            method, path, json, form, params, headers, on_behalf_of
-                        )
-                    except UnavailableError:
-                        if not retry or attempt == _ATTEMPTS:
-                            raise
-                    await asyncio.sleep(random.uniform(0.5, 1) * _BACKOFF_SECONDS * 2**attempt)  # noqa: S311 - jitter is no secret
-        except TimeoutError:
-            self._breaker.failed()
-            raise UnavailableError(self._audience) from None
-        raise AssertionError("the last attempt either returns or raises")
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + deadline
+        call = _Call(method, path, json, form, params, headers, on_behalf_of)
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return await self._attempt(call, ends_at)
+            except _PassingError:
+                pause = random.uniform(0.5, 1) * _BACKOFF_SECONDS * 2**attempt  # noqa: S311 - jitter is no secret
+                if not retry or loop.time() + pause >= ends_at:
+                    raise
+            await asyncio.sleep(pause)
+        return await self._attempt(call, ends_at)
 
     @asynccontextmanager
     async def stream(
@@ -121,86 +135,101 @@ class ServiceClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """GET an answer that is read as it comes, closed at the end of the block.
 
-        UnavailableError if its head does not arrive in `connect_deadline` seconds or is a 5xx;
-        the body may be silent for `idle_deadline` seconds (then aiohttp's SocketTimeoutError).
+        UnavailableError if its head does not arrive in `connect_deadline` seconds, is a 5xx, or
+        a 401 to our own token; the body may be silent for `idle_deadline` seconds (then aiohttp's
+        SocketTimeoutError).
         """
+        ends_at = asyncio.get_running_loop().time() + connect_deadline
+        token = await self._token(ends_at)
         self._breaker.check()
-        all_headers = await self._headers(headers, on_behalf_of)
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=idle_deadline)
         try:
-            async with asyncio.timeout(connect_deadline):
+            async with asyncio.timeout_at(ends_at):
                 response = await self._session.get(
                     self._base_url + path,
                     params=params,
-                    headers=all_headers,
-                    timeout=timeout,
+                    headers=_headers(headers, on_behalf_of, token),
+                    timeout=aiohttp.ClientTimeout(total=None, sock_read=idle_deadline),
                     allow_redirects=False,
                 )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._breaker.failed()
-            raise UnavailableError(self._audience) from error
+            raise self._lost(path, error) from error
         try:
-            if response.status >= _SERVER_ERROR:
-                self._breaker.failed()
-                raise UnavailableError(self._audience)
-            self._breaker.succeeded()
+            self._judge(path, response.status, response.headers, token)
             yield response
         finally:
             response.close()
 
-    async def _attempt(  # noqa: PLR0917 - private; the call's own parameters, passed through
-        self,
-        method: str,
-        path: str,
-        json: Any,
-        form: Mapping[str, str] | None,
-        params: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
-        on_behalf_of: str | None,
-    ) -> Answer:
+    async def _attempt(self, call: _Call, ends_at: float) -> Answer:
+        # first the token: its absence is auth's failure and not that of the service called
+        token = await self._token(ends_at)
         self._breaker.check()
-        all_headers = await self._headers(headers, on_behalf_of)
-        data: Any = form
-        if json is not None:
-            data = msgspec.json.encode(json)
-            all_headers["Content-Type"] = "application/json"
+        headers = _headers(call.headers, call.on_behalf_of, token)
+        data: Any = call.form
+        if call.json is not None:
+            data = msgspec.json.encode(call.json)
+            headers["Content-Type"] = "application/json"
         try:
-            async with self._session.request(
-                method,
-                self._base_url + path,
-                data=data,
-                params=params,
-                headers=all_headers,
-                allow_redirects=False,
-            ) as response:
+            async with (
+                asyncio.timeout_at(ends_at),
+                self._session.request(
+                    call.method,
+                    self._base_url + call.path,
+                    data=data,
+                    params=call.params,
+                    headers=headers,
+                    allow_redirects=False,
+                ) as response,
+            ):
                 raw = await response.read()
-                answer = Answer(response.status, _parse(raw, response), response.headers)
+            answer = Answer(response.status, _parse(raw, response), response.headers)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._breaker.failed()
-            _log.warning("call failed", to=self._audience, path=path, error=type(error).__name__)
-            raise UnavailableError(self._audience) from error
-        if answer.status == _UNAUTHORIZED and self._tokens is not None:
-            self._tokens.forget(self._audience)
-            raise UnavailableError(self._audience, retry_after=1)
-        if answer.status >= _SERVER_ERROR:
-            if answer.status in _RETRIED_STATUSES:
-                self._breaker.failed()
-            _log.warning("call refused", to=self._audience, path=path, status=answer.status)
-            raise UnavailableError(self._audience, retry_after=_retry_after(answer))
-        self._breaker.succeeded()
+            raise self._lost(call.path, error) from error
+        self._judge(call.path, answer.status, answer.headers, token)
         return answer
 
-    async def _headers(
-        self, headers: Mapping[str, str] | None, on_behalf_of: str | None
-    ) -> dict[str, str]:
-        result = dict(headers or {})
-        if (current := request_id.get()) is not None:
-            result["X-Request-Id"] = current
-        if on_behalf_of is not None:
-            result["X-On-Behalf-Of"] = on_behalf_of
-        if self._tokens is not None:
-            result["Authorization"] = f"Bearer {await self._tokens.token(self._audience)}"
-        return result
+    async def _token(self, ends_at: float) -> str | None:
+        if self._tokens is None:
+            return None
+        try:
+            async with asyncio.timeout_at(ends_at):
+                return await self._tokens.token(self._audience)
+        except TimeoutError as error:
+            raise UnavailableError("auth") from error
+
+    def _lost(self, path: str, error: Exception) -> UnavailableError:
+        """The error of a call that was not answered; worth a retry unless its time is over."""
+        self._breaker.failed()
+        _log.warning("call failed", to=self._audience, path=path, error=type(error).__name__)
+        kind = UnavailableError if isinstance(error, TimeoutError) else _PassingError
+        return kind(self._audience)
+
+    def _judge(self, path: str, status: int, headers: Mapping[str, str], token: str | None) -> None:
+        """Raise for an answer that is none; tell the breaker."""
+        if status in _RETRIED_STATUSES:
+            self._breaker.failed()
+        else:
+            self._breaker.succeeded()  # a 500 too is an answer: one poisonous call is not an outage
+        if status == _UNAUTHORIZED and self._tokens is not None:
+            _log.warning("our token was refused", to=self._audience, path=path)
+            self._tokens.forget(self._audience, token)
+            raise _PassingError(self._audience, retry_after=1)
+        if status >= _SERVER_ERROR:
+            _log.warning("call refused", to=self._audience, path=path, status=status)
+            kind = _PassingError if status in _RETRIED_STATUSES else UnavailableError
+            raise kind(self._audience, retry_after=_retry_after(headers))
+
+
+def _headers(
+    headers: Mapping[str, str] | None, on_behalf_of: str | None, token: str | None
+) -> dict[str, str]:
+    result = dict(headers or {})
+    if (current := request_id.get()) is not None:
+        result["X-Request-Id"] = current
+    if on_behalf_of is not None:
+        result["X-On-Behalf-Of"] = on_behalf_of
+    if token is not None:
+        result["Authorization"] = f"Bearer {token}"
+    return result
 
 
 def _parse(raw: bytes, response: aiohttp.ClientResponse) -> Any:
@@ -208,10 +237,10 @@ def _parse(raw: bytes, response: aiohttp.ClientResponse) -> Any:
         return None
     try:
         return msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise aiohttp.ClientPayloadError("the answer is not the JSON it says") from error
 
 
-def _retry_after(answer: Answer) -> int:
-    value = answer.headers.get("Retry-After", "")
-    return min(int(value), _MAX_RETRY_AFTER) if value.isdecimal() else 5
+def _retry_after(headers: Mapping[str, str]) -> int:
+    value = headers.get("Retry-After", "")
+    return min(int(value), _MAX_RETRY_AFTER) if re.fullmatch(r"[0-9]{1,9}", value) else 5

@@ -3,6 +3,7 @@
 A service composes its settings of these blocks; nothing is read at import.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _MIN_SECRET_BYTES = 32
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 
 class Environment(StrEnum):
@@ -23,7 +25,11 @@ class Block(BaseSettings):
     """Base of every block: frozen; each field is the variable of the same name in capitals."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, validate_default=True
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        validate_default=True,
+        hide_input_in_errors=True,  # what is refused at start may be a secret
     )
 
 
@@ -57,11 +63,21 @@ class ServiceSettings(Block):
 
     @field_validator("cors_origin")
     @classmethod
-    def _refuse_wildcard(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if "*" in value:
-            msg = "CORS_ORIGIN lists origins; a wildcard would open every user's session"
+    def _require_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_ORIGIN.fullmatch(origin) for origin in value):
+            msg = (
+                "CORS_ORIGIN lists origins as https://host[:port]; a wildcard or null would open"
+                " every user's session, and a path never matches"
+            )
             raise ValueError(msg)
         return value
+
+    @model_validator(mode="after")
+    def _believe_proxies_only(self) -> Self:
+        if self.aula_env is Environment.PRODUCTION and "*" in self.trusted_proxies:
+            msg = "TRUSTED_PROXIES names addresses: with a wildcard anyone forges X-Forwarded-For"
+            raise ValueError(msg)
+        return self
 
 
 class TokenSettings(Block):

@@ -40,12 +40,17 @@ class Supervisor:
 
         return self.spawn(repeat(), name=name)
 
-    async def close(self) -> None:
-        """Cancel what still runs and wait for its end."""
-        tasks = [task for task in self._tasks if not task.done()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def close(self, deadline: float = 10) -> None:
+        """Cancel what still runs and wait for its end, at most so many seconds."""
+        ends_at = asyncio.get_running_loop().time() + deadline
+        while tasks := [task for task in self._tasks if not task.done()]:
+            for task in tasks:
+                task.cancel()
+            left = ends_at - asyncio.get_running_loop().time()
+            _, running = await asyncio.wait(tasks, timeout=max(0, left))
+            if running:
+                _log.error("tasks would not end", tasks=[task.get_name() for task in running])
+                return
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -5,8 +5,11 @@ from typing import Any
 
 from aula_common.errors import UnavailableError
 from aula_common.http import ServiceClient
+from aula_common.logging import get_logger
 from aula_common.security.service_tokens import GrantedToken
 from aula_common.settings import TokenSettings
+
+_log = get_logger(__name__)
 
 JWKS_PATH = "/api/auth/.well-known/jwks.json"
 
@@ -41,15 +44,21 @@ class AuthClient:
             deadline=3,
         )
         if not answer.ok:
+            # our credentials or grants are wrong, which no retry cures and an operator must see
+            _log.error("auth granted no token", audience=audience, status=answer.status)
             raise UnavailableError("auth")
-        return GrantedToken(answer.body["access_token"], float(answer.body["expires_in"]))
+        try:
+            return GrantedToken(str(answer.body["access_token"]), float(answer.body["expires_in"]))
+        except (TypeError, KeyError, ValueError) as error:
+            raise UnavailableError("auth") from error
 
 
 async def fetch_revocations(client: ServiceClient, since: str | None) -> Mapping[str, Any]:
     """auth's revocations after the cursor `since`; needs the scope `revocations:read`."""
     params = {"since": since} if since else None
     answer = await client.request("GET", "/internal/revocations", params=params, deadline=5)
-    if not answer.ok:
+    if not answer.ok or not isinstance(answer.body, dict):
+        _log.error("auth showed no revocations", status=answer.status)
         raise UnavailableError("auth")
     body: Mapping[str, Any] = answer.body
     return body

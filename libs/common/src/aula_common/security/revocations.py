@@ -41,11 +41,21 @@ class RevocationList:
     async def poll(self) -> None:
         """Fetch what is new since the last poll. UnavailableError if auth is away."""
         document = await self._fetch(self._cursor)
-        for entry in document["revocations"]:
-            self._entries[entry["kind"], entry["id"]] = (
-                datetime.fromisoformat(entry["at"]),
-                datetime.fromisoformat(entry["expiresAt"]),
-            )
+        entries = [
+            ((entry["kind"], entry["id"]), _moment(entry["at"]), _moment(entry["expiresAt"]))
+            for entry in document["revocations"]
+        ]
+        for key, at, expires_at in entries:
+            known = self._entries.get(key, (at, expires_at))
+            self._entries[key] = (max(at, known[0]), max(expires_at, known[1]))
         self._cursor = document["next"]
         now = self._clock.now()
         self._entries = {key: value for key, value in self._entries.items() if value[1] > now}
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        msg = "a moment without its time zone"
+        raise ValueError(msg)
+    return moment

@@ -1,6 +1,7 @@
 """Verification of access tokens (RFC 9068), cached."""
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 from aula_common.clock import Clock
 from aula_common.errors import UnauthorizedError
 from aula_common.ids import is_id
-from aula_common.security.keys import KeySource
+from aula_common.security.keys import ASYMMETRIC_ALGORITHMS, KeySource, VerificationKey
 from aula_common.security.principal import USER_AUDIENCE, Principal, Role
 
 _MAX_TOKEN_CHARACTERS = 8192
@@ -20,6 +21,7 @@ _LEEWAY_SECONDS = 5
 _CACHE_SIZE = 10_000
 _HEADERS = frozenset({"alg", "typ", "kid"})
 _REQUIRED = ["iss", "aud", "sub", "exp", "iat", "jti"]
+_LEGACY_TYPES = (None, "JWT", "at+jwt")
 _LEGACY_ROLES = {"user": "enduser"}
 
 
@@ -58,7 +60,8 @@ class TokenVerifier:
         self._keys = keys
         self._secret = secret
         self._revocations = revocations
-        self._cache: OrderedDict[bytes, Principal] = OrderedDict()
+        # with the key that verified it: a withdrawn key takes its tokens with it
+        self._cache: OrderedDict[bytes, tuple[Principal, VerificationKey | None]] = OrderedDict()
 
     async def verify(self, token: str) -> Principal:
         """The principal of a token.
@@ -69,10 +72,11 @@ class TokenVerifier:
         if len(token) > _MAX_TOKEN_CHARACTERS or not token.isascii():
             raise UnauthorizedError
         digest = hashlib.sha256(token.encode()).digest()
-        principal = self._cache.get(digest)
+        principal = await self._cached(digest)
         if principal is None:
-            principal = self._principal(await self._claims(token))
-            self._cache[digest] = principal
+            claims, key = await self._claims(token)
+            principal = self._principal(claims)
+            self._cache[digest] = (principal, key)
             if len(self._cache) > _CACHE_SIZE:
                 self._cache.popitem(last=False)
         if principal.expires_at.timestamp() + _LEEWAY_SECONDS <= self._clock.now().timestamp():
@@ -82,28 +86,51 @@ class TokenVerifier:
             raise UnauthorizedError
         return principal
 
-    async def _claims(self, token: str) -> Mapping[str, Any]:
+    async def _cached(self, digest: bytes) -> Principal | None:
+        if (entry := self._cache.get(digest)) is None:
+            return None
+        principal, key = entry
+        if self._keys is not None and key is not None and await self._keys.find(key.kid) != key:
+            self._cache.pop(digest, None)
+            return None
+        return principal
+
+    async def _claims(self, token: str) -> tuple[Mapping[str, Any], VerificationKey | None]:
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise UnauthorizedError from None
-        if self._secret is not None:
-            return self._decode(
-                token, self._secret.get_secret_value(), "HS256", required=["exp"], header=header
-            )
-        kid = header.get("kid")
+        if self._keys is None:
+            return self._decode_legacy(token, header), None
+        kid, algorithm = header.get("kid"), header.get("alg")
+        # all of this before a key is looked for, so that only a plausible token makes us fetch
         if (
             not header.keys() <= _HEADERS
             or header.get("typ") != "at+jwt"
-            or not isinstance(kid, str)
-            or not is_id(kid)
+            or not (isinstance(algorithm, str) and algorithm in ASYMMETRIC_ALGORITHMS)
+            or not (isinstance(kid, str) and is_id(kid))
         ):
             raise UnauthorizedError
-        assert self._keys is not None  # noqa: S101 - one of the two, checked at construction
         key = await self._keys.find(kid)
         if key is None:
             raise UnauthorizedError
-        return self._decode(token, key.key, key.algorithm, required=_REQUIRED, header=header)
+        claims = self._decode(token, key.key, key.algorithm, required=_REQUIRED, header=header)
+        return claims, key
+
+    def _decode_legacy(self, token: str, header: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert self._secret is not None  # noqa: S101 - one of the two, checked at construction
+        if header.get("typ") not in _LEGACY_TYPES or "crit" in header:
+            raise UnauthorizedError
+        secret = self._secret.get_secret_value()
+        claims = self._decode(token, secret, "HS256", required=["exp"], header=header)
+        role = claims.get("role")
+        return {
+            **claims,
+            "sub": claims.get("sub") or claims.get("userId"),
+            "role": _LEGACY_ROLES.get(role, role) if isinstance(role, str) else role,
+            "jti": claims.get("jti", "-"),
+            "iat": claims.get("iat", 0),
+        }
 
     def _decode(
         self,
@@ -141,38 +168,39 @@ class TokenVerifier:
         for name in ("exp", "nbf", "iat"):
             if name in claims and not _is_number(claims[name]):
                 raise UnauthorizedError
-        if now >= claims["exp"] + _LEEWAY_SECONDS or now < claims.get("nbf", now) - _LEEWAY_SECONDS:
+        begins = max(claims.get("nbf", 0), claims.get("iat", 0))
+        if now >= claims["exp"] + _LEEWAY_SECONDS or now < begins - _LEEWAY_SECONDS:
             raise UnauthorizedError
-        expected = self._audience if claims.get("role") == Role.SERVICE else USER_AUDIENCE
         service = claims.get("role") == Role.SERVICE
+        expected = self._audience if service else USER_AUDIENCE
         if (strict or service or "aud" in claims) and claims.get("aud") != expected:
             raise UnauthorizedError
         if (strict or service or "iss" in claims) and claims.get("iss") != self._issuer:
             raise UnauthorizedError
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
-        subject = claims.get("sub") or claims.get("userId")
-        role = claims.get("role", "")
-        scope = claims.get("scope", "")
+        session_id = claims.get("sid")
         teams = claims.get("teams", [])
         try:
             return Principal(
-                id=_text(subject),
-                role=Role(_LEGACY_ROLES.get(role, role)),
-                token_id=_text(claims.get("jti", "-")),
-                issued_at=datetime.fromtimestamp(claims.get("iat", 0), UTC),
+                id=_text(claims["sub"]),
+                role=Role(claims.get("role", "")),
+                token_id=_text(claims["jti"]),
+                issued_at=datetime.fromtimestamp(claims["iat"], UTC),
                 expires_at=datetime.fromtimestamp(claims["exp"], UTC),
                 tier=_text(claims.get("tier", "basic")),
-                teams=tuple(_text(team) for team in teams),
-                session_id=claims.get("sid"),
-                scopes=frozenset(_text(scope).split()) if scope else frozenset(),
+                teams=tuple(_text(team) for team in teams) if isinstance(teams, list) else (),
+                session_id=None if session_id is None else _text(session_id),
+                scopes=frozenset(_text(claims.get("scope") or " ").split()),
             )
         except (TypeError, ValueError, OverflowError, OSError):
             raise UnauthorizedError from None
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _text(value: object) -> str:
