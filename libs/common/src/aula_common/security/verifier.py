@@ -86,6 +86,15 @@ class TokenVerifier:
             raise UnauthorizedError
         return principal
 
+    def is_current(self, principal: Principal) -> bool:
+        """Whether a principal verified earlier would still be let in: for long answers.
+
+        False from its token's expiry on, to the second, or once the token was withdrawn.
+        """
+        if principal.expires_at <= self._clock.now():
+            return False
+        return self._revocations is None or not self._revocations.revoked(principal)
+
     async def _cached(self, digest: bytes) -> Principal | None:
         if (entry := self._cache.get(digest)) is None:
             return None
