@@ -28,10 +28,10 @@ def descendants(pid: int) -> set[int]:
 def wait_gone(pids: Iterable[int], *, patience: float = 5.0) -> None:
     """Wait until these have ended; what still exists after `patience` seconds is killed."""
     deadline = time.monotonic() + patience
-    left = {pid for pid in pids if _exists(pid)}
+    left = {pid for pid in pids if is_alive(pid)}
     while left and time.monotonic() < deadline:
         time.sleep(0.01)
-        left = {pid for pid in left if _exists(pid)}
+        left = {pid for pid in left if is_alive(pid)}
     for pid in left:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -48,7 +48,8 @@ def _parent(entry: Path) -> int | None:
     return int(text.rpartition(")")[2].split()[1])
 
 
-def _exists(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that has ended and was not yet reaped does not."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

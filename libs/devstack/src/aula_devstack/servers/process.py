@@ -53,6 +53,11 @@ class Process:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def shown_address(self) -> str:
+        """Where it answers, without a password."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
     def pid(self) -> int:
         """The process id; raises RuntimeError when it was never started."""
         if self._child is None:
@@ -126,14 +131,7 @@ class Process:
 
     def stop(self) -> None:
         """Ask it to end, wait, and kill it if it does not within `stop_within` seconds."""
-        if not self.running:
-            return
-        family = descendants(self.pid)
-        self.resume()
-        self.terminate()
-        if not self.wait_ended(self.stop_within):
-            self.kill()
-        wait_gone(family)
+        stop_all([self])
 
     def terminate(self) -> None:
         """Send the stop signal and return at once."""
@@ -215,3 +213,15 @@ def wait_all_ready(processes: Iterable[Process], *, timeout: float | None = None
                 raise process.not_ready(f"did not become ready within {limit:g} s")
         if waiting:
             time.sleep(POLL_SECONDS)
+
+
+def stop_all(processes: Iterable[Process]) -> None:
+    """Ask all to end at once, then wait for each; what is too slow is killed."""
+    families = {process: descendants(process.pid) for process in processes if process.running}
+    for process in families:
+        process.resume()
+        process.terminate()
+    for process, family in families.items():
+        if not process.wait_ended(process.stop_within):
+            process.kill()
+        wait_gone(family)

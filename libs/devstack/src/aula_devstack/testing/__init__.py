@@ -12,6 +12,7 @@ Fixtures, all synchronous:
 - `s3_url`, `bedrock_url`: the addresses of the S3 and of the local Bedrock endpoint.
 - `postgres_url`, `mongo_url`: the servers themselves.
 - `postgres_server`, `mongo_server`, `redis_server`: servers of this test's own, to stop and start.
+- `make_platform`, `platform`: the whole platform, each service a process.
 """
 
 from aula_devstack.testing.databases import mongo_database, postgres_database, redis_url
@@ -21,6 +22,7 @@ from aula_devstack.testing.own_servers import (
     postgres_server,
     redis_server,
 )
+from aula_devstack.testing.platform import make_platform, platform
 from aula_devstack.testing.servers import (
     bedrock_url,
     mongo_url,
@@ -32,10 +34,12 @@ from aula_devstack.testing.servers import (
 
 __all__ = [
     "bedrock_url",
+    "make_platform",
     "mongo_database",
     "mongo_server",
     "mongo_url",
     "own_home",
+    "platform",
     "postgres_database",
     "postgres_server",
     "postgres_url",

@@ -10,7 +10,7 @@ from aula_devstack.servers.mongo import Mongo
 from aula_devstack.servers.ports import Ports
 from aula_devstack.servers.postgres import Postgres
 from aula_devstack.servers.redis import Redis
-from aula_devstack.testing.home import temporary_home
+from aula_devstack.temporary import temporary_home
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from aula_devstack.servers.postgres import UNSAFE_BUT_QUICK, Postgres
 from aula_devstack.servers.process import Process
 from aula_devstack.servers.redis import Redis
 from aula_devstack.servers.s3 import S3
+from aula_devstack.temporary import temporary_home
 from aula_devstack.testing import docker
-from aula_devstack.testing.home import temporary_home
 
 TEST_PACE_MS = 5
 

@@ -1,0 +1,1 @@
+"""What the `aula` commands do."""

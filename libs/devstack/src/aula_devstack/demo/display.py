@@ -1,0 +1,105 @@
+"""The student's and the supervisor's screens beside one another, or lines where no screen is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.columns import Columns
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+LINE = 72
+
+
+class Screens(Protocol):
+    """Shows each piece of text as it arrives."""
+
+    def student(self, piece: str) -> None:
+        """What ada sees."""
+
+    def supervisor(self, piece: str) -> None:
+        """What sam sees."""
+
+
+@contextmanager
+def screens(console: Console) -> Iterator[Screens]:
+    """Side by side on a terminal; lines, each behind its name, elsewhere."""
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=20, vertical_overflow="visible") as live:
+            side_by_side = _SideBySide(live, width=console.width)
+            yield side_by_side
+            side_by_side.refresh()
+    else:
+        student = _Lines("ada (student)", console)
+        supervisor = _Lines("sam (supervisor)", console)
+        yield _LineScreens(student, supervisor)
+        student.finish()
+        supervisor.finish()
+
+
+class _SideBySide:
+    def __init__(self, live: Live, *, width: int) -> None:
+        self._live = live
+        self._width = max(20, width // 2 - 1)
+        self._student = ""
+        self._supervisor = ""
+        self.refresh()
+
+    def student(self, piece: str) -> None:
+        self._student += piece
+        self.refresh()
+
+    def supervisor(self, piece: str) -> None:
+        self._supervisor += piece
+        self.refresh()
+
+    def refresh(self) -> None:
+        self._live.update(
+            Columns(
+                [
+                    self._panel("ada, student", self._student, "green"),
+                    self._panel("sam, supervisor, watching ada", self._supervisor, "magenta"),
+                ],
+                padding=(0, 0),
+            )
+        )
+
+    def _panel(self, title: str, text: str, colour: str) -> Panel:
+        return Panel(Text(text), title=title, width=self._width, border_style=colour)
+
+
+class _LineScreens:
+    def __init__(self, student: "_Lines", supervisor: "_Lines") -> None:
+        self.student = student.add
+        self.supervisor = supervisor.add
+
+
+class _Lines:
+    def __init__(self, name: str, console: Console) -> None:
+        self._name = name
+        self._console = console
+        self._rest = ""
+
+    def add(self, piece: str) -> None:
+        self._rest += piece
+        while (end := self._end_of_line()) is not None:
+            self._print(self._rest[:end])
+            self._rest = self._rest[end:].lstrip(" ").removeprefix("\n")
+
+    def finish(self) -> None:
+        if self._rest:
+            self._print(self._rest)
+
+    def _end_of_line(self) -> int | None:
+        newline = self._rest.find("\n")
+        if 0 <= newline <= LINE:
+            return newline
+        if len(self._rest) <= LINE:
+            return None
+        space = self._rest.rfind(" ", 0, LINE)
+        return space if space > 0 else LINE
+
+    def _print(self, line: str) -> None:
+        self._console.print(f"{self._name:<17}| {line}", markup=False, soft_wrap=True)

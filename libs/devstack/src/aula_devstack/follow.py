@@ -1,0 +1,67 @@
+"""Shows the processes' logs as they grow, each line behind its process' name."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from aula_devstack.servers.process import Process
+
+COLOURS = (
+    "cyan",
+    "green",
+    "yellow",
+    "magenta",
+    "blue",
+    "bright_cyan",
+    "bright_green",
+    "bright_red",
+)
+MOST_AT_ONCE = 1 << 20
+
+
+class LogFollower:
+    """Prints what the logs gained since the last look."""
+
+    def __init__(self, processes: Iterable[Process], *, console: Console) -> None:
+        self._console = console
+        self._logs = [
+            _Log(process.name, process.log_file, COLOURS[number % len(COLOURS)])
+            for number, process in enumerate(processes)
+        ]
+        self._width = max((len(log.name) for log in self._logs), default=0)
+
+    def skip(self) -> None:
+        """Pass over what is there already."""
+        for log in self._logs:
+            log.read()
+
+    def show(self) -> None:
+        """Print the new lines."""
+        for log in self._logs:
+            for line in log.read():
+                prefix = Text(f"{log.name:<{self._width}} | ", style=log.colour)
+                # its own colours kept, and no markup read into it
+                self._console.print(prefix + Text.from_ansi(line), soft_wrap=True)
+
+
+class _Log:
+    def __init__(self, name: str, path: Path, colour: str) -> None:
+        self.name = name
+        self.colour = colour
+        self._path = path
+        self._position = 0
+        self._rest = b""
+
+    def read(self) -> list[str]:
+        """The lines that are complete now."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._position)
+                new = file.read(MOST_AT_ONCE)
+        except FileNotFoundError:
+            return []
+        self._position += len(new)
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        return [line.decode(errors="replace").rstrip("\r") for line in lines]
