@@ -1,0 +1,106 @@
+"""Reservations of streaming sessions."""
+
+from fastapi import APIRouter
+
+from aula_accounting.api.dependencies import (
+    ContextNeeded,
+    PageWanted,
+    SessionIdInPath,
+    StreamingReader,
+    StreamingService,
+    UserIdInPath,
+    sees_all,
+    whose,
+)
+from aula_accounting.api.schemas.streaming import (
+    AbortRequest,
+    ActiveSessionPage,
+    ActiveSessionView,
+    FinalizeRequest,
+    HeartbeatAnswer,
+    HeartbeatRequest,
+    InitializedAnswer,
+    InitializeRequest,
+    SessionView,
+    SettlementAnswer,
+)
+from aula_accounting.factory import Context
+from aula_common.errors import NotFoundError
+from aula_common.web.schemas import Page, Pagination
+
+router = APIRouter(prefix="/streaming", tags=["streaming"])
+
+
+async def initialize(
+    principal: StreamingService, context: ContextNeeded, body: InitializeRequest
+) -> InitializedAnswer:
+    """Hold credits for a stream at the dearest of its models' rates, and freeze these rates."""
+    reservation = await context.streaming.initialize(body.to_request(principal.id))
+    return InitializedAnswer.of(reservation)
+
+
+async def finalize(
+    principal: StreamingService, context: ContextNeeded, body: FinalizeRequest
+) -> SettlementAnswer:
+    """Charge what was used, at most the hold; a session that is over answers as it ended."""
+    return SettlementAnswer.of(await context.streaming.settle(body.to_request(principal.id)))
+
+
+async def abort(
+    principal: StreamingService, context: ContextNeeded, body: AbortRequest
+) -> SettlementAnswer:
+    """Charge what was shown; before any initialize, refuse the one that may still come."""
+    return SettlementAnswer.of(await context.streaming.settle(body.to_request(principal.id)))
+
+
+@router.post("/heartbeat")
+async def heartbeat(
+    _principal: StreamingService, context: ContextNeeded, body: HeartbeatRequest
+) -> HeartbeatAnswer:
+    """Report progress, for the sweeper."""
+    reservation = await context.streaming.report_progress(body.to_report())
+    return HeartbeatAnswer.model_validate(reservation)
+
+
+@router.get("/active")
+async def list_active(
+    principal: StreamingReader, context: ContextNeeded, page: PageWanted
+) -> ActiveSessionPage:
+    """One's own running streams; for admins and services everybody's."""
+    return await _active(context, whose(principal, None), page)
+
+
+@router.get("/active/{userId}")
+async def list_active_of_user(
+    principal: StreamingReader, context: ContextNeeded, page: PageWanted, user_id: UserIdInPath
+) -> ActiveSessionPage:
+    """A user's running streams."""
+    if not sees_all(principal) and user_id != principal.id:
+        raise NotFoundError
+    return await _active(context, user_id, page)
+
+
+@router.get("/{sessionId}")
+async def get_session(
+    principal: StreamingReader, context: ContextNeeded, session_id: SessionIdInPath
+) -> SessionView:
+    """A streaming session with its holds and ledger entries."""
+    owner = None if sees_all(principal) else principal.id
+    return SessionView.of(*await context.streaming.get_session(session_id, user_id=owner))
+
+
+async def _active(context: Context, user_id: str | None, page: Page) -> ActiveSessionPage:
+    sessions, total = await context.streaming.list_active(
+        user_id, offset=page.offset, limit=page.limit
+    )
+    return ActiveSessionPage(
+        sessions=[ActiveSessionView.model_validate(session) for session in sessions],
+        pagination=Pagination.of(page, total),
+    )
+
+
+alias_router = APIRouter(tags=["streaming"])
+for _target, _name in ((router, ""), (alias_router, "_alias")):
+    _target.post("/initialize", status_code=201, operation_id=f"initialize{_name}")(initialize)
+    _target.post("/finalize", operation_id=f"finalize{_name}")(finalize)
+    _target.post("/abort", operation_id=f"abort{_name}")(abort)

@@ -1,0 +1,1 @@
+"""What credits are, and which rules they obey."""

@@ -1,0 +1,158 @@
+"""What the decisions need of the storage, in the words of the domain."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from aula_accounting.domain.credits import Allocation, Balance, Grant
+from aula_accounting.domain.idempotency import IdempotencyKey
+from aula_accounting.domain.ledger import LedgerEntry
+from aula_accounting.domain.rates import Rate
+from aula_accounting.domain.reconciliation import Reconciliation
+from aula_accounting.domain.streaming import (
+    ProgressReport,
+    Reservation,
+    ReserveOutcome,
+    ReserveRequest,
+    SettleOutcome,
+    SettleRequest,
+)
+from aula_accounting.domain.usage import UsageFilter, UsageGroup, UsageGrouping
+
+
+class CreditRepository(Protocol):
+    """Accounts and allocations."""
+
+    async def balance(self, user_id: str, *, at: datetime) -> Balance: ...
+    async def available(self, user_id: str, *, at: datetime) -> int: ...
+    async def allocate(
+        self, grant: Grant, *, actor_id: str, at: datetime
+    ) -> Sequence[Allocation] | None:
+        """The allocations in the order of the users; None if a balance would be too large."""
+        ...
+
+    async def find_allocation(self, allocation_id: str) -> Allocation | None: ...
+    async def revoke(
+        self, allocation: Allocation, *, actor_id: str, at: datetime
+    ) -> Allocation | None:
+        """The allocation afterwards; None if it was revoked before."""
+        ...
+
+    async def list_allocations(
+        self, user_id: str | None, *, offset: int, limit: int
+    ) -> tuple[Sequence[Allocation], int]: ...
+    async def expire(self, *, at: datetime, limit: int, actor_id: str) -> int:
+        """Write off what is left in expired allocations; how many there were."""
+        ...
+
+
+class StreamingRepository(Protocol):
+    """Reservations. The hot path: each method is one round trip for the whole list."""
+
+    async def reserve(
+        self,
+        requests: Sequence[ReserveRequest],
+        *,
+        at: datetime,
+        lease: timedelta,
+        running_limit: int,
+    ) -> Sequence[ReserveOutcome]: ...
+    async def settle(
+        self, requests: Sequence[SettleRequest], *, at: datetime
+    ) -> Sequence[SettleOutcome]: ...
+    async def report(
+        self, reports: Sequence[ProgressReport], *, at: datetime
+    ) -> Sequence[Reservation | None]:
+        """The reservations as they now stand; None for one that is unknown."""
+        ...
+
+    async def find(self, session_id: str) -> Reservation | None: ...
+    async def list_active(
+        self, user_id: str | None, *, offset: int, limit: int
+    ) -> tuple[Sequence[Reservation], int]: ...
+    async def claim_overdue(
+        self, *, at: datetime, limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Lock the accounts of overdue reservations, but those locked by others.
+
+        Returns (user id, session id) pairs.
+        """
+        ...
+
+
+class LedgerRepository(Protocol):
+    """The ledger, read only: writing it is part of each movement."""
+
+    async def list_of_user(
+        self, user_id: str | None, *, offset: int, limit: int
+    ) -> tuple[Sequence[LedgerEntry], int]: ...
+    async def list_of_session(self, user_id: str, session_id: str) -> Sequence[LedgerEntry]: ...
+
+
+class RateRepository(Protocol):
+    """Rates with their start times."""
+
+    async def current(self, *, at: datetime, model_id: str | None = None) -> Sequence[Rate]: ...
+    async def history(self, *, model_id: str | None = None) -> Sequence[Rate]: ...
+    async def put(self, rates: Sequence[Rate], *, actor_id: str, at: datetime) -> None: ...
+
+
+class UsageRepository(Protocol):
+    """Settled reservations."""
+
+    async def list_settled(
+        self, which: UsageFilter, *, offset: int, limit: int
+    ) -> tuple[Sequence[Reservation], int]: ...
+    async def summarize(
+        self, which: UsageFilter, *, by: UsageGrouping
+    ) -> Sequence[UsageGroup]: ...
+
+
+class IdempotencyRepository(Protocol):
+    """Keys of requests that were answered."""
+
+    async def claim(
+        self, key: IdempotencyKey, *, at: datetime
+    ) -> Mapping[str, Any] | None:
+        """Take the key, or return the answer stored under it.
+
+        IdempotencyKeyReusedError if it was used with another request.
+        """
+        ...
+
+    async def store(self, key: IdempotencyKey, answer: Mapping[str, Any]) -> None: ...
+    async def forget_before(self, moment: datetime) -> int: ...
+
+
+class ReconciliationRepository(Protocol):
+    """Compares everything with everything."""
+
+    async def reconcile(self, *, at: datetime, overdue_before: datetime) -> Reconciliation: ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction. What was not committed when it ends has not happened.
+
+    Everything raises UnavailableError when the database is away, overloaded or too slow.
+    """
+
+    @property
+    def credits(self) -> CreditRepository: ...
+    @property
+    def streaming(self) -> StreamingRepository: ...
+    @property
+    def ledger(self) -> LedgerRepository: ...
+    @property
+    def rates(self) -> RateRepository: ...
+    @property
+    def usage(self) -> UsageRepository: ...
+    @property
+    def idempotency(self) -> IdempotencyRepository: ...
+    @property
+    def reconciliation(self) -> ReconciliationRepository: ...
+
+    async def commit(self) -> None: ...
+
+
+StartWork = Callable[[], AbstractAsyncContextManager[UnitOfWork]]

@@ -1,0 +1,112 @@
+"""The composition root: what a process shares, and the services built of it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from aula_accounting.services.credits import CreditService
+from aula_accounting.services.ledger import LedgerService
+from aula_accounting.services.rates import RateService
+from aula_accounting.services.reconciliation import ReconciliationService
+from aula_accounting.services.streaming import StreamingService
+from aula_accounting.services.sweeper import Sweeper, sweep_slack
+from aula_accounting.services.usage import UsageService
+from aula_accounting.settings import CreditSettings
+from aula_accounting.storage.schema import migrate, ping, require_head
+from aula_accounting.storage.unit_of_work import start_work
+from aula_common.clock import Clock
+from aula_common.metrics import Metrics
+from aula_common.postgres import create_engine
+from aula_common.settings import PostgresSettings
+
+_LONG_STATEMENT_MS = 600_000  # a migration or a reconciliation of everything may take its time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What lives as long as the process."""
+
+    engine: AsyncEngine
+    long_engine: AsyncEngine
+    credits: CreditService
+    streaming: StreamingService
+    ledger: LedgerService
+    rates: RateService
+    usage: UsageService
+    reconciliation: ReconciliationService
+    sweeper: Sweeper
+
+    async def check_ready(self) -> None:
+        """Raise UnavailableError unless the database answers."""
+        await ping(self.engine)
+
+    async def check_schema(self) -> None:
+        """Raise SchemaError unless the database's schema is this program's."""
+        await require_head(self.engine)
+
+    async def migrate(self) -> None:
+        """Bring the database's schema to this program's."""
+        await migrate(self.long_engine)
+
+
+@asynccontextmanager
+async def create_context(
+    *, database: PostgresSettings, rules: CreditSettings, clock: Clock, metrics: Metrics
+) -> AsyncIterator[Context]:
+    """A context for as long as the block lasts. It connects only when first used."""
+    engine = create_engine(database, application="aula-accounting")
+    patient = database.model_copy(
+        update={"database_pool_size": 1, "database_statement_timeout_ms": _LONG_STATEMENT_MS}
+    )
+    long_engine = create_engine(patient, application="aula-accounting-long")
+    try:
+        yield build_context(
+            engine=engine, long_engine=long_engine, rules=rules, clock=clock, metrics=metrics
+        )
+    finally:
+        await engine.dispose()
+        await long_engine.dispose()
+
+
+def build_context(
+    *,
+    engine: AsyncEngine,
+    long_engine: AsyncEngine,
+    rules: CreditSettings,
+    clock: Clock,
+    metrics: Metrics,
+) -> Context:
+    """The services over two engines: one for requests, one for what may take minutes."""
+    begin = partial(start_work, engine)
+    return Context(
+        engine=engine,
+        long_engine=long_engine,
+        credits=CreditService(start_work=begin, clock=clock),
+        streaming=StreamingService(
+            start_work=begin,
+            clock=clock,
+            lease=rules.lease,
+            running_limit=rules.max_running_streams,
+            reserves=metrics.counter("reserves", "Reserves by what became of them.", ["verdict"]),
+            settlements=metrics.counter(
+                "settlements", "Settlements by what became of them.", ["kind", "verdict"]
+            ),
+            overruns=metrics.counter("overrun_credits", "Credits of usage beyond the hold."),
+        ),
+        ledger=LedgerService(start_work=begin),
+        rates=RateService(start_work=begin, clock=clock),
+        usage=UsageService(start_work=begin),
+        reconciliation=ReconciliationService(
+            start_work=partial(start_work, long_engine),
+            clock=clock,
+            slack=sweep_slack(rules.sweep_interval_seconds),
+        ),
+        sweeper=Sweeper(
+            start_work=begin,
+            clock=clock,
+            swept=metrics.counter("swept_reservations", "Reservations that nobody had settled."),
+        ),
+    )

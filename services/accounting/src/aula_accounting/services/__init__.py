@@ -1,0 +1,1 @@
+"""The decisions; transactions begin and end here."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: tables, migrations, one repository for each noun."""
