@@ -1,0 +1,54 @@
+"""Logs are shown line by line, each behind its process' name."""
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from aula_devstack.follow import LogFollower
+from aula_devstack.servers.mongo import Mongo
+
+
+def _console() -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    return Console(file=out, width=40, highlight=False), out
+
+
+def _process(tmp_path: Path, name: str) -> Mongo:
+    return Mongo(name=name, port=1, data=tmp_path / name, log_file=tmp_path / f"{name}.log")
+
+
+def test_each_line_has_its_process_name_and_is_shown_once(tmp_path: Path) -> None:
+    console, out = _console()
+    chat, auth = _process(tmp_path, "chat-2"), _process(tmp_path, "auth")
+    follower = LogFollower([chat, auth], console=console)
+    chat.log_file.write_text("one\n")
+    auth.log_file.write_text("two\n")
+    follower.show()
+    follower.show()
+    assert out.getvalue() == "chat-2 | one\nauth   | two\n"
+
+
+def test_a_line_is_shown_when_it_is_complete_and_whole_however_long(tmp_path: Path) -> None:
+    console, out = _console()
+    chat = _process(tmp_path, "chat")
+    follower = LogFollower([chat], console=console)
+    with chat.log_file.open("a") as log:
+        log.write("x" * 100)
+        log.flush()
+        follower.show()
+        assert out.getvalue() == ""
+        log.write(" [bold]end[/bold]\n")
+    follower.show()
+    assert out.getvalue() == f"chat | {'x' * 100} [bold]end[/bold]\n"
+
+
+def test_what_was_there_before_can_be_passed_over(tmp_path: Path) -> None:
+    console, out = _console()
+    chat = _process(tmp_path, "chat")
+    chat.log_file.write_text("old\n")
+    follower = LogFollower([chat], console=console)
+    follower.skip()
+    chat.log_file.write_text("old\nnew\n")
+    follower.show()
+    assert out.getvalue() == "chat | new\n"
