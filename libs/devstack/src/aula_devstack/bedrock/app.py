@@ -85,5 +85,7 @@ async def _refuse(generation: Generation, *, connection: Connection, entry: Entr
     entry.outcome = fault.kind
     if fault.kind == "drop":
         await connection.cut()
+        return True
     await connection.wait_until_left()
+    entry.left = True
     return True

@@ -13,6 +13,7 @@ class Entry:
 
     `outcome` is `running`, `complete`, `left` (the caller closed the connection), the name of the
     error that was answered, or the fault that ended it. `tokens` were handed to the connection.
+    `left` says whether the caller has closed it meanwhile, also amid a stall.
     """
 
     operation: str
@@ -20,6 +21,7 @@ class Entry:
     nonce: str | None = None
     tokens: int = 0
     outcome: str = "running"
+    left: bool = False
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ async def stream(generation: Generation, *, connection: Connection, entry: Entry
     began = time.monotonic()
     behaviour = generation.behaviour
     if behaviour.slow_start and await connection.left_within(behaviour.slow_start / 1000):
-        entry.outcome = "left"
+        entry.outcome, entry.left = "left", True
         return
     await connection.start(200, content_type=_CONTENT_TYPE)
     await connection.write(event_frame("messageStart", {"role": "assistant"}))
@@ -38,7 +38,7 @@ async def stream(generation: Generation, *, connection: Connection, entry: Entry
             await connection.write(_ending(generation, latency=latency), last=True)
             entry.outcome = "complete"
     if connection.left and entry.outcome == "running":
-        entry.outcome = "left"
+        entry.outcome, entry.left = "left", True
 
 
 async def _deltas(
@@ -86,6 +86,7 @@ async def _fail(fault: Fault, *, connection: Connection, entry: Entry) -> None:
     match fault.kind:
         case "stall":
             await connection.wait_until_left()
+            entry.left = True
         case "cut":
             await connection.cut()
         case "error":

@@ -15,13 +15,14 @@ async def answer_whole(generation: Generation, *, connection: Connection, entry:
     behaviour, fault = generation.behaviour, generation.behaviour.fault
     tokens = len(generation.tokens) if fault is None else min(fault.at, len(generation.tokens))
     if await connection.left_within((behaviour.slow_start + behaviour.pace * tokens) / 1000):
-        entry.outcome = "left"
+        entry.outcome, entry.left = "left", True
         return
     if fault is not None:
         entry.outcome = fault.kind
         match fault.kind:
             case "stall":
                 await connection.wait_until_left()
+                entry.left = True
             case "error":
                 name = fault.exception[0].upper() + fault.exception[1:]
                 raise BedrockError.of(name if name in STATUS else "ModelErrorException")

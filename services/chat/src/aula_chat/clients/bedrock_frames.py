@@ -5,6 +5,7 @@ and a test holds the two against each other.
 """
 
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
@@ -36,10 +37,12 @@ class FrameDecoder:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """The frames that `data` completes. Raises CorruptFrameError."""
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """The frames that `data` completes, those before a corrupt one included.
+
+        The iterator must be exhausted before the next call. It raises CorruptFrameError.
+        """
         data = self._rest + data if self._rest else data
-        frames: list[Frame] = []
         start, end = 0, len(data)
         while end - start >= _PRELUDE.size:
             total, headers_length, prelude_checksum = _PRELUDE.unpack_from(data, start)
@@ -54,10 +57,9 @@ class FrameDecoder:
             if crc32(data[start:payload_end]) != int.from_bytes(data[payload_end : start + total]):
                 raise CorruptFrameError("message checksum")
             kind, name = _read_headers(data[start + _PRELUDE.size : payload_start])
-            frames.append(Frame(kind, name, data[payload_start:payload_end]))
+            yield Frame(kind, name, data[payload_start:payload_end])
             start += total
         self._rest = data[start:]
-        return frames
 
 
 @lru_cache(maxsize=64)

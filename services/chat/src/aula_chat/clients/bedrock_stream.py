@@ -60,10 +60,11 @@ class ConverseStream:
 
     def __init__(self, body: Body, *, first_deadline: float, idle_timeout: float) -> None:
         self._body = body
-        self._first_deadline = first_deadline
+        self._deadline = first_deadline
         self._idle_timeout = idle_timeout
         self._decoder = FrameDecoder()
         self._mender = SurrogateMender()
+        self._progressed = False
         self._shown = False
         self._finished = False
 
@@ -73,8 +74,9 @@ class ConverseStream:
         What breaks after the finish costs the usage alone: the text is whole, and is kept.
         """
         try:
-            while frames := await self._read():
-                for frame in frames:
+            while data := await self._read():
+                for frame in self._decoder.feed(data):
+                    self._progressed = True
                     for event in self._events_of(frame):
                         self._shown = True
                         yield event
@@ -90,18 +92,13 @@ class ConverseStream:
         if not self._finished:
             raise errors.incomplete(shown=self._shown)
 
-    async def _read(self) -> list[Frame]:
-        """The next frames, at least one; none at the end of the body."""
-        deadline = self._first_deadline
-        if self._shown:
-            deadline = asyncio.get_running_loop().time() + self._idle_timeout
-        while True:
-            async with asyncio.timeout_at(deadline):
-                data = await self._body.readany()
-            if not data:
-                return []
-            if frames := self._decoder.feed(data):
-                return frames
+    async def _read(self) -> bytes:
+        """The next bytes; none at the end of the body."""
+        if self._shown and self._progressed:
+            self._deadline = asyncio.get_running_loop().time() + self._idle_timeout
+            self._progressed = False
+        async with asyncio.timeout_at(self._deadline):
+            return await self._body.readany()
 
     def _events_of(self, frame: Frame) -> Iterator[ModelEvent]:
         if frame.kind != "event":

@@ -1,0 +1,174 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from aula_chat.clients.bedrock_stream import ConverseStream
+from aula_chat.domain.language_models import (
+    Finish,
+    FinishReason,
+    ModelEvent,
+    ProviderInterruptedError,
+    ProviderReason,
+    ProviderUnavailableError,
+    TextDelta,
+    TokenUsage,
+)
+from aula_devstack.bedrock.frames import encode_frame, event_frame, exception_frame, text_frame
+
+STOP = event_frame("messageStop", {"stopReason": "end_turn"})
+
+
+class Body:
+    """Gives its pieces one by one; an exception among them is raised, None waits for ever."""
+
+    def __init__(self, *pieces: bytes | BaseException | None) -> None:
+        self._pieces = list(pieces)
+
+    async def readany(self) -> bytes:
+        piece = self._pieces.pop(0) if self._pieces else b""
+        if piece is None:
+            await asyncio.Event().wait()
+        if isinstance(piece, BaseException):
+            raise piece
+        return piece or b""
+
+
+async def read(
+    *pieces: bytes | BaseException | None, idle_timeout: float = 5, first: float = 5
+) -> AsyncIterator[ModelEvent]:
+    deadline = asyncio.get_running_loop().time() + first
+    stream = ConverseStream(Body(*pieces), first_deadline=deadline, idle_timeout=idle_timeout)
+    async for event in stream.events():
+        yield event
+
+
+async def all_of(*pieces: bytes | BaseException | None) -> list[ModelEvent]:
+    return [event async for event in read(*pieces)]
+
+
+def event(name: str, payload: bytes) -> bytes:
+    return encode_frame({":message-type": "event", ":event-type": name}, payload)
+
+
+def usage(payload: object) -> bytes:
+    return event_frame("metadata", {"usage": payload, "metrics": {"latencyMs": 1}})
+
+
+async def test_events_that_are_new_to_us_are_passed_over() -> None:
+    reasoning = b'{"delta":{"reasoningContent":{"text":"hm"}},"contentBlockIndex":0}'
+    events = await all_of(
+        event("somethingNew", b"{}"),
+        event("contentBlockDelta", reasoning),
+        text_frame(""),
+        text_frame("a") + STOP,
+    )
+    assert events == [TextDelta("a"), Finish(FinishReason.STOP)]
+
+
+@pytest.mark.parametrize(
+    "breaking", [ConnectionResetError(), TimeoutError(), b"\x00" * 20, exception_frame("x", {})]
+)
+async def test_what_breaks_after_the_finish_costs_the_usage_alone(
+    breaking: bytes | BaseException,
+) -> None:
+    assert await all_of(text_frame("a") + STOP, breaking) == [
+        TextDelta("a"),
+        Finish(FinishReason.STOP),
+    ]
+
+
+async def test_a_stall_after_the_finish_ends_at_the_idle_deadline() -> None:
+    events = [event async for event in read(text_frame("a") + STOP, None, idle_timeout=0.01)]
+    assert events[-1] == Finish(FinishReason.STOP)
+
+
+async def test_half_a_frame_again_and_again_is_no_progress() -> None:
+    class Trickle(Body):
+        async def readany(self) -> bytes:
+            await asyncio.sleep(0)
+            return await super().readany() or b"\x00\x00"
+
+    frame = text_frame("a")
+    late = event_frame("messageStop", {"stopReason": "x" * 60_000})
+    pieces = [frame, *(late[at : at + 1] for at in range(len(late) - 1))]
+    loop = asyncio.get_running_loop()
+    stream = ConverseStream(Trickle(*pieces), first_deadline=loop.time() + 5, idle_timeout=0.02)
+    with pytest.raises(ProviderInterruptedError) as raised:
+        [event async for event in stream.events()]
+    assert raised.value.reason is ProviderReason.STALLED
+
+
+async def test_the_idle_deadline_begins_anew_with_the_consumer() -> None:
+    shown: list[ModelEvent] = []
+    async for event_ in read(text_frame("a"), text_frame("b"), STOP, idle_timeout=0.05, first=0.05):
+        shown.append(event_)
+        if len(shown) == 1:
+            await _until_past(0.1)
+    assert shown[-1] == Finish(FinishReason.STOP)
+
+
+async def _until_past(seconds: float) -> None:
+    passed = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, passed.set)
+    await passed.wait()
+
+
+async def test_a_body_that_ends_early_is_incomplete() -> None:
+    with pytest.raises(ProviderUnavailableError) as nothing_shown:
+        await all_of(event_frame("messageStart", {"role": "assistant"}))
+    assert nothing_shown.value.reason is ProviderReason.INCOMPLETE
+    with pytest.raises(ProviderInterruptedError) as some_shown:
+        await all_of(text_frame("a"), STOP[:-1])
+    assert some_shown.value.reason is ProviderReason.INCOMPLETE
+
+
+async def test_an_unmodelled_error_message_ends_the_stream() -> None:
+    frame = encode_frame(
+        {":message-type": "error", ":error-code": "InternalFailure", ":error-message": "x"}, b""
+    )
+    with pytest.raises(ProviderInterruptedError) as raised:
+        await all_of(text_frame("a"), frame)
+    assert raised.value.reason is ProviderReason.FAILED
+
+
+async def test_surrogate_halves_are_joined_across_deltas_or_replaced() -> None:
+    halves = [
+        event("contentBlockDelta", json.dumps({"delta": {"text": text}}).encode())
+        for text in ("a\ud83e", "\udd89b", "\udd89", "c\ud83e")
+    ]
+    events = await all_of(*halves, STOP)
+    text = "".join(part.text for part in events if isinstance(part, TextDelta))
+    assert text == "a🦉b\ufffdc\ufffd"
+    assert events[-1] == Finish(FinishReason.STOP)
+
+
+async def test_text_that_is_no_utf8_is_replaced() -> None:
+    events = await all_of(event("contentBlockDelta", b'{"delta":{"text":"a\xff"}}'), STOP)
+    assert events[0] == TextDelta("a\ufffd")
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        None,
+        5,
+        {},
+        {"inputTokens": -1, "outputTokens": 1},
+        {"inputTokens": 1.5, "outputTokens": 1},
+        {"inputTokens": True, "outputTokens": 1},
+        {"inputTokens": "1", "outputTokens": 1},
+        {"inputTokens": 1},
+    ],
+)
+async def test_usage_that_is_no_count_is_dropped(absurd: object) -> None:
+    assert await all_of(text_frame("a") + STOP + usage(absurd)) == [
+        TextDelta("a"),
+        Finish(FinishReason.STOP),
+    ]
+
+
+async def test_usage_beyond_any_allowance_is_the_callers_to_clamp() -> None:
+    events = await all_of(STOP + usage({"inputTokens": 0, "outputTokens": 2**53}))
+    assert events[-1] == TokenUsage(0, 2**53)
