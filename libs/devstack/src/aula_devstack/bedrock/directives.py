@@ -155,7 +155,8 @@ def _apply(
 ) -> Behaviour:
     numbers = {key: _number(key, items[key]) for key in _NUMBERS & items.keys()}
     usage, fault = _fault(items)
-    if not base_id(model_id).startswith(base_id(items.get("model", ""))):
+    only = items.get("model", "")
+    if not (model_id.startswith(only) or base_id(model_id).startswith(only)):
         return before
     if fault is not None and before.fault is not None:
         return before  # one fault at a time; this one's turn may come at the next attempt
