@@ -20,7 +20,7 @@ GOOD = Outcome(
     charge=3,
     after=997,
     held_after=0,
-    entries=({"kind": "charge"},),
+    entries=({"kind": "hold", "amount": 8}, {"kind": "charge", "amount": 3}),
 )
 
 
@@ -36,7 +36,7 @@ def test_a_good_run_has_no_failures() -> None:
         (replace(GOOD, after=996), "1000 - 3 is not 996"),
         (replace(GOOD, held_after=5), "5 credits are still held"),
         (replace(GOOD, held_during=0), "no credits were held"),
-        (replace(GOOD, entries=()), "ledger holds no entry"),
+        (replace(GOOD, entries=()), "ledger's charges are not 3"),
         (replace(GOOD, student_text="", supervisor_text="", stored_text=""), "saw no text"),
     ],
 )

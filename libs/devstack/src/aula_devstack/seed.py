@@ -92,8 +92,11 @@ class Seeding:
             )
 
     def _give_credits(self, user_id: str) -> None:
-        owned = self._call("GET", "/api/accounting/credits", params={"userId": user_id})
-        if owned["allocations"]:
+        # every allocation ever made: one that is used up is not given again
+        given = self._call(
+            "GET", "/api/accounting/credits/allocations", params={"userId": user_id}
+        )["allocations"]
+        if given:
             return
         self._call(
             "POST",

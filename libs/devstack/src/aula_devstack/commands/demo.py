@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +18,7 @@ from aula_devstack.state import StateFile
 from aula_devstack.temporary import temporary_home
 
 INTERRUPTED = 130
+LEDGER_COLUMNS = ("id", "recordedAt", "kind", "amount", "allocationId")
 
 
 def run(*, home: Path, pace_ms: float) -> int:
@@ -62,8 +64,8 @@ def _show(console: Console, *, url: str, people: DemoPeople) -> int:
                     show_supervisor=shown.supervisor,
                 )
             )
-        except* DevstackError as group:
-            raise DevstackError("; ".join(str(error) for error in group.exceptions)) from group
+        except* (DevstackError, httpx.HTTPError, TimeoutError) as group:
+            raise DevstackError("; ".join(_leaves(group))) from group
     _show_ledger(console, outcome)
     failures = outcome.failures()
     for failure in failures:
@@ -91,11 +93,20 @@ def _show_ledger(console: Console, outcome: Outcome) -> None:
         credits_table.add_column(column, justify="right")
     credits_table.add_row(*(str(figure) for figure in figures.values()))
     console.print(credits_table)
-    if outcome.entries:
-        columns = tuple(outcome.entries[0])
-        entries = Table(title="The ledger's entries of this answer", title_justify="left")
-        for column in columns:
-            entries.add_column(column, overflow="fold")
-        for entry in outcome.entries:
-            entries.add_row(*(str(entry.get(column, "")) for column in columns))
-        console.print(entries)
+    entries = Table(title="The ledger's entries of this answer", title_justify="left")
+    for column in LEDGER_COLUMNS:
+        entries.add_column(column, overflow="fold")
+    for entry in outcome.entries:
+        entries.add_row(*(str(entry[column]) for column in LEDGER_COLUMNS))
+    console.print(entries)
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[str]:
+    """What each error of a group, and of the groups in it, says."""
+    texts: list[str] = []
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            texts += _leaves(error)
+        else:
+            texts.append(str(error) or type(error).__name__)
+    return texts

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import Protocol
 
 from rich.columns import Columns
@@ -27,10 +28,11 @@ class Screens(Protocol):
 def screens(console: Console) -> Iterator[Screens]:
     """Side by side on a terminal; lines, each behind its name, elsewhere."""
     if console.is_terminal:
-        with Live(console=console, refresh_per_second=20, vertical_overflow="visible") as live:
-            side_by_side = _SideBySide(live, width=console.width)
+        side_by_side = _SideBySide(width=console.width, height=console.height)
+        with Live(console=console, refresh_per_second=20, transient=True) as live:
+            side_by_side.live = live
             yield side_by_side
-            side_by_side.refresh()
+        console.print(side_by_side.whole())
     else:
         student = _Lines("ada (student)", console)
         supervisor = _Lines("sam (supervisor)", console)
@@ -40,34 +42,46 @@ def screens(console: Console) -> Iterator[Screens]:
 
 
 class _SideBySide:
-    def __init__(self, live: Live, *, width: int) -> None:
-        self._live = live
+    def __init__(self, *, width: int, height: int) -> None:
+        self.live: Live | None = None
         self._width = max(20, width // 2 - 1)
+        self._lines = max(3, height - 4)
         self._student = ""
         self._supervisor = ""
-        self.refresh()
 
     def student(self, piece: str) -> None:
         self._student += piece
-        self.refresh()
+        self._refresh()
 
     def supervisor(self, piece: str) -> None:
         self._supervisor += piece
-        self.refresh()
+        self._refresh()
 
-    def refresh(self) -> None:
-        self._live.update(
-            Columns(
-                [
-                    self._panel("ada, student", self._student, "green"),
-                    self._panel("sam, supervisor, watching ada", self._supervisor, "magenta"),
-                ],
-                padding=(0, 0),
-            )
-        )
+    def whole(self) -> Columns:
+        """Both texts from their beginnings."""
+        return self._columns(self._student, self._supervisor)
 
-    def _panel(self, title: str, text: str, colour: str) -> Panel:
-        return Panel(Text(text), title=title, width=self._width, border_style=colour)
+    def _refresh(self) -> None:
+        if self.live is not None:
+            self.live.update(self._columns(self._tail(self._student), self._tail(self._supervisor)))
+
+    def _tail(self, text: str) -> str:
+        """As much of the end as fits on the screen."""
+        inside = self._width - 4
+        lines = [line for part in text.split("\n") for line in wrap(part, inside) or [""]]
+        return "\n".join(lines[-self._lines :])
+
+    def _columns(self, student: str, supervisor: str) -> Columns:
+        panels = [
+            Panel(Text(student), title="ada, student", width=self._width, border_style="green"),
+            Panel(
+                Text(supervisor),
+                title="sam, supervisor, watching ada",
+                width=self._width,
+                border_style="magenta",
+            ),
+        ]
+        return Columns(panels, padding=(0, 0))
 
 
 class _LineScreens:

@@ -43,7 +43,8 @@ class Outcome:
                 self.before - self.charge == self.after
             ),
             f"{self.held_after} credits are still held": self.held_after == 0,
-            "the ledger holds no entry": bool(self.entries),
+            f"the ledger's charges are not {self.charge}": self.charge
+            == sum(entry["amount"] for entry in self.entries if entry["kind"] == "charge"),
         }
         return [text for text, holds in checks.items() if not holds]
 
@@ -81,7 +82,7 @@ class Story:
         stored = [
             message for message in messages["messages"] if message["id"] == complete["messageId"]
         ]
-        ledger = await self._student.get("/api/accounting/ledger", limit="100")
+        entries = await self._entries(complete["streamingSessionId"])
         return Outcome(
             student_text=student_text,
             supervisor_text=observed.result(),
@@ -91,12 +92,14 @@ class Story:
             charge=complete["credits"],
             after=after["available"],
             held_after=after["held"],
-            entries=tuple(
-                entry
-                for entry in ledger["entries"]
-                if complete["streamingSessionId"] in entry.values()
-            ),
+            entries=entries,
         )
+
+    async def _entries(self, streaming_session_id: str) -> tuple[dict[str, Any], ...]:
+        """What the ledger says of this answer, oldest first."""
+        ledger = await self._student.get("/api/accounting/ledger", limit="100")
+        of_this = [row for row in ledger["entries"] if row["sessionId"] == streaming_session_id]
+        return tuple(reversed(of_this))
 
     async def _stream(self, session_id: str) -> tuple[str, dict[str, Any]]:
         """The text that the student saw, and the data of the terminal event."""

@@ -7,7 +7,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from aula_devstack.errors import NotInstalledError
+from aula_devstack.errors import DevstackError, NotInstalledError
 from aula_devstack.servers.probes import http_status
 from aula_devstack.servers.process import Process
 
@@ -46,6 +46,8 @@ class Gateway(Process):
 
     def prepare(self) -> None:
         """Make the directory that Caddy keeps its own things in."""
+        if not self._caddyfile.is_file():  # Caddy would end without a word
+            raise DevstackError(f"the gateway has no configuration: {self._caddyfile} is missing")
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def command(self) -> list[str]:
