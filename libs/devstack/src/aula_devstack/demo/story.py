@@ -135,7 +135,7 @@ class Story:
         async with asyncio.timeout(APPEARS_WITHIN):
             while True:
                 running = await self._supervisor.get(path)
-                if any(row.get("chatSessionId") == session_id for row in running["streams"]):
+                if any(row["sessionId"] == session_id for row in running["streams"]):
                     return
                 await asyncio.sleep(LOOK_SECONDS)
 
