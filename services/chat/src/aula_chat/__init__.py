@@ -1,0 +1,1 @@
+"""Conversations, and answers that stream, resume and can be observed."""

@@ -1,0 +1,22 @@
+"""What the endpoints are given: the services of this process."""
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from aula_chat.factory import Process
+from aula_common.web.schemas import Identifier
+
+
+def process(request: Request) -> Process:
+    """The services of this process."""
+    context: Process = request.app.state.process
+    return context
+
+
+Services = Annotated[Process, Depends(process)]
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[!-~]+$")
+]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=128)]
+SessionId = Identifier

@@ -1,0 +1,72 @@
+"""Answers as they are written."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response, status
+
+from aula_chat.api.dependencies import IdempotencyKey, LastEventId, Services, SessionId
+from aula_chat.api.schemas.sessions import MessageSending, Stopped
+from aula_common.errors import UnavailableError
+from aula_common.security.principal import Principal
+from aula_common.web.access import user
+from aula_common.web.sse import EventStreamResponse
+
+router = APIRouter(prefix="/api/chat/sessions", tags=["streams"])
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}
+}
+
+
+@router.post("/{session_id}/stream", response_class=EventStreamResponse, responses=_EVENTS)
+async def start_stream(
+    session_id: SessionId,
+    body: MessageSending,
+    caller: Annotated[Principal, user()],
+    services: Services,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Have a message answered and follow the answer; leaving does not stop it."""
+    if not services.settings.streams.enable_streaming:
+        raise UnavailableError("streaming", retry_after=60)
+    stream = await services.streams.start(
+        caller,
+        session_id,
+        message=body.message,
+        model_id=body.model_id,
+        idempotency_key=idempotency_key,
+    )
+    return EventStreamResponse(services.streams.follow_stream(stream))
+
+
+@router.get(
+    "/{session_id}/stream",
+    response_class=EventStreamResponse,
+    responses={**_EVENTS, 204: {"description": "Nothing to follow."}},
+)
+async def follow_stream(
+    session_id: SessionId,
+    caller: Annotated[Principal, user()],
+    services: Services,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Follow the running answer, or one that ended just now, from where one left."""
+    await services.sessions.find(caller, session_id)
+    found = await services.streams.find_followable(session_id, last_event_id)
+    if found is None:
+        return Response(status_code=status.HTTP_204_NO_CONTENT)
+    stream, after = found
+    return EventStreamResponse(services.streams.follow_stream(stream, after))
+
+
+@router.post("/{session_id}/stop")
+async def stop_stream(
+    session_id: SessionId, caller: Annotated[Principal, user()], services: Services
+) -> Stopped:
+    """Stop the running answer; what was made of it is kept and charged."""
+    await services.sessions.find(caller, session_id)
+    stream = await services.streams.stop(session_id)
+    return Stopped(
+        message="The answer is being stopped.",
+        session_id=session_id,
+        streaming_session_id=stream.id,
+    )

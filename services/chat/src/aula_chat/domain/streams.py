@@ -1,0 +1,155 @@
+"""A stream: one answer being written, and what must survive of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from aula_chat.domain.language_models import TokenUsage
+from aula_chat.domain.messages import MessageStatus
+from aula_chat.domain.tokens import estimate_tokens
+
+MAX_REPORTED_TOKENS = 10_000_000  # beyond any model's window: a provider's count above is absurd
+
+
+class Phase(StrEnum):
+    """How far a stream has come.
+
+    claimed: the session is taken, nothing was promised yet. running: the credits are held and
+    the user's message is kept. ended: text, usage and settlement intent are stored.
+    """
+
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class StreamCode(StrEnum):
+    """Why a stream ended before its time."""
+
+    TIMEOUT = "STREAM_TIMEOUT"
+    INTERRUPTED = "STREAM_INTERRUPTED"
+    ERROR = "STREAM_ERROR"
+    PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What was asked of accounting for a stream: tokens of the prompt and at most of the answer."""
+
+    model_ids: tuple[str, ...]
+    input_tokens: int
+    max_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an answer ended: what of it is stored, and what the provider counted, if it did."""
+
+    status: MessageStatus
+    text: str
+    model_id: str
+    usage: TokenUsage | None = None
+    finish_reason: str | None = None
+    code: StreamCode | None = None
+
+
+class SettlementKind(StrEnum):
+    """Which of accounting's two calls settles a reservation."""
+
+    FINALIZE = "finalize"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettlementIntent:
+    """What accounting will be told, fixed before it is asked; the only source of a settlement."""
+
+    kind: SettlementKind
+    model_id: str
+    input_tokens: int
+    output_tokens: int
+    success: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What accounting answered: the credits charged."""
+
+    credits: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """The text and the number of the last event, as stored while the stream ran."""
+
+    text: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """The stream document: the claim on the session, and all that recovery needs."""
+
+    id: str
+    session_id: str
+    user_id: str
+    owner: str
+    fence: int
+    phase: Phase
+    live: bool
+    stop_asked: bool
+    question: str
+    question_id: str
+    answer_id: str
+    position: int
+    reservation: Reservation
+    started_at: datetime
+    ended_at: datetime | None = None
+    last_number: int | None = None
+    checkpoint: Checkpoint = Checkpoint()
+    outcome: Outcome | None = None
+    intent: SettlementIntent | None = None
+    settlement: Settlement | None = None
+    idempotency_key: str | None = None
+    body_digest: str | None = None
+
+
+def intent_of_refusal(reservation: Reservation, reason: str) -> SettlementIntent:
+    """The intent for a reserve of which nothing came: whatever is held goes back."""
+    return SettlementIntent(
+        kind=SettlementKind.ABORT,
+        model_id=reservation.model_ids[0],
+        input_tokens=0,
+        output_tokens=0,
+        success=False,
+        reason=reason,
+    )
+
+
+def intent_of(outcome: Outcome, reservation: Reservation) -> SettlementIntent:
+    """What an outcome costs.
+
+    The provider's own usage wins, zero too; without it the estimate of the prompt and the
+    tokens of the text that was made; nothing when there is no text.
+    """
+    finished = outcome.status in {MessageStatus.COMPLETE, MessageStatus.STOPPED}
+    if outcome.usage is not None:
+        used = TokenUsage(
+            min(outcome.usage.input_tokens, MAX_REPORTED_TOKENS),
+            min(outcome.usage.output_tokens, MAX_REPORTED_TOKENS),
+        )
+    elif outcome.text:
+        used = TokenUsage(reservation.input_tokens, estimate_tokens(outcome.text))
+    else:
+        used = TokenUsage(0, 0)
+    counted = outcome.usage is not None
+    return SettlementIntent(
+        kind=SettlementKind.FINALIZE if finished or counted else SettlementKind.ABORT,
+        model_id=outcome.model_id,
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        success=finished,
+        reason=outcome.code,
+    )

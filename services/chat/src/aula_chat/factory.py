@@ -1,0 +1,228 @@
+"""Puts the chat service together: the one place that knows which part uses which."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from aula_chat.clients.accounting import AccountingClient
+from aula_chat.clients.bedrock import BedrockModel
+from aula_chat.services.conclusions import Conclusions
+from aula_chat.services.followers import LogFollowers
+from aula_chat.services.generation import Generator
+from aula_chat.services.leases import Leases
+from aula_chat.services.live_streams import LiveStreams
+from aula_chat.services.log_writer import LogWriter
+from aula_chat.services.messages import Messages
+from aula_chat.services.models import Models
+from aula_chat.services.observations import Observations
+from aula_chat.services.recoveries import Recoveries
+from aula_chat.services.sessions import Sessions
+from aula_chat.services.settlements import Settlements
+from aula_chat.services.streams import Streams
+from aula_chat.settings import Settings
+from aula_chat.storage.database import Document, ensure_indexes
+from aula_chat.storage.messages import MessageRepository
+from aula_chat.storage.observations import ObservationRepository
+from aula_chat.storage.sessions import SessionRepository
+from aula_chat.storage.stream_log import RedisStreamLog
+from aula_chat.storage.streams import StreamRepository
+from aula_common.clock import Clock, SystemClock
+from aula_common.errors import UnavailableError
+from aula_common.http import ServiceClient, create_session
+from aula_common.ids import new_id
+from aula_common.logging import get_logger
+from aula_common.metrics import Metrics
+from aula_common.mongo import create_client, database, mongo_errors
+from aula_common.redis import create_redis
+from aula_common.security.access import create_access
+from aula_common.security.verifier import TokenVerifier
+from aula_common.tasks import Supervisor
+
+_log = get_logger(__name__)
+_APPLICATION = "aula-chat"
+_LOG_TIMEOUT_SECONDS = 0.25  # longer without acknowledgement and readers are served from memory
+_LOG_SPARE_SECONDS = 300  # a log outlives the longest stream by so much
+_RELAY_SECONDS = 2
+_START_RETRY_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """The services of one process, as the endpoints use them."""
+
+    settings: Settings
+    verifier: TokenVerifier
+    sessions: Sessions
+    messages: Messages
+    streams: Streams
+    models: Models
+    observations: Observations
+    drained: Callable[[], Awaitable[None]]
+    check_ready: Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[Process]:
+    """Everything that one process of the service needs, closed at the end of the block.
+
+    Entering waits for the database: the claim on a session rests on one of its indexes.
+    """
+    clock = SystemClock()
+    durations = settings.streams
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(create_session())
+        mongo = await stack.enter_async_context(
+            create_client(settings.mongo, application=_APPLICATION)
+        )
+        redis = create_redis(settings.redis, application=_APPLICATION)
+        stack.push_async_callback(redis.aclose)
+        log_redis = create_redis(
+            settings.redis, application=_APPLICATION, timeout_seconds=_LOG_TIMEOUT_SECONDS
+        )
+        stack.push_async_callback(log_redis.aclose)
+        secret = settings.aws.aws_secret_access_key
+        model = await stack.enter_async_context(
+            BedrockModel(
+                region=settings.aws.aws_region,
+                clock=clock,
+                access_key_id=settings.aws.aws_access_key_id,
+                secret_access_key=secret.get_secret_value() if secret else None,
+                idle_timeout=durations.provider_idle_seconds,
+            )
+        )
+        supervisor = Supervisor()
+        stack.push_async_callback(supervisor.close)
+        access = create_access(
+            "chat", settings.tokens, session=http, clock=clock, supervisor=supervisor
+        )
+        accounts = AccountingClient(
+            ServiceClient(
+                audience="accounting",
+                base_url=settings.accounting_api_url,
+                session=http,
+                clock=clock,
+                tokens=access.tokens,
+            )
+        )
+
+        store = database(mongo, default="aula_chat")
+        await _prepare(store, clock)
+        session_store = SessionRepository(store["sessions"])
+        message_store = MessageRepository(store["messages"])
+        stream_store = StreamRepository(store["streams"])
+        log = RedisStreamLog(log_redis)
+        log_ttl = int(durations.max_streaming_duration) + _LOG_SPARE_SECONDS
+        owner = new_id("own")
+
+        live = LiveStreams(
+            capacity=durations.max_streams_per_process,
+            replay_seconds=durations.replay_seconds,
+            running=metrics.gauge("streams_running", "Streams that this process generates."),
+        )
+        leases = Leases(
+            stream_store,
+            clock=clock,
+            seconds=durations.stream_lease_seconds,
+            fences_lost=metrics.counter("fences_lost", "Streams taken by another process."),
+        )
+        writer = LogWriter(log, renew=leases.renew, supervisor=supervisor, ttl_seconds=log_ttl)
+        settlements = Settlements(
+            accounts=accounts,
+            streams=stream_store,
+            messages=message_store,
+            unsettled=metrics.gauge("streams_unsettled", "Ended streams not yet settled."),
+        )
+        conclusions = Conclusions(
+            streams=stream_store,
+            messages=message_store,
+            sessions=session_store,
+            settlements=settlements,
+            clock=clock,
+            lease_seconds=durations.stream_lease_seconds,
+        )
+        recoveries = Recoveries(
+            streams=stream_store,
+            log=log,
+            conclusions=conclusions,
+            clock=clock,
+            owner=owner,
+            lease_seconds=durations.stream_lease_seconds,
+            log_patience=durations.recovery_log_patience,
+            log_ttl_seconds=log_ttl,
+            recovered=metrics.counter("streams_recovered", "Streams ended for a dead process."),
+        )
+        followers = LogFollowers(log, stream_store, clock=clock)
+        generator = Generator(
+            model=model,
+            accounts=accounts,
+            conclusions=conclusions,
+            leases=leases,
+            writer=writer,
+            clock=clock,
+            max_duration=durations.max_streaming_duration,
+            checkpoint_every=durations.checkpoint_seconds,
+            progress_every=durations.progress_seconds,
+        )
+        streams = Streams(
+            sessions=session_store,
+            messages=message_store,
+            streams=stream_store,
+            accounts=accounts,
+            log=log,
+            live=live,
+            leases=leases,
+            generator=generator,
+            conclusions=conclusions,
+            recoveries=recoveries,
+            followers=followers,
+            supervisor=supervisor,
+            clock=clock,
+            owner=owner,
+            replay_seconds=durations.replay_seconds,
+        )
+        sessions = Sessions(
+            sessions=session_store, messages=message_store, streams=stream_store, clock=clock
+        )
+
+        supervisor.spawn(writer.run(), name="write logs")
+        supervisor.spawn(followers.run(), name="follow logs")
+        supervisor.every(durations.recovery_seconds, recoveries.sweep, name="recover streams")
+        supervisor.every(_RELAY_SECONDS, settlements.relay, name="settle late")
+
+        async def check_ready() -> None:
+            with mongo_errors():
+                await store.command("ping")
+
+        yield Process(
+            settings=settings,
+            verifier=access.verifier,
+            sessions=sessions,
+            messages=Messages(messages=message_store, sessions=sessions, streams=streams),
+            streams=streams,
+            models=Models(accounts=accounts, clock=clock),
+            observations=Observations(
+                sessions=session_store,
+                messages=message_store,
+                stored_streams=stream_store,
+                renewals=ObservationRepository(redis),
+                streams=streams,
+                clock=clock,
+                lifetime=durations.observation_seconds,
+            ),
+            drained=live.idle,
+            check_ready=check_ready,
+        )
+        await streams.interrupt_all()
+
+
+async def _prepare(store: AsyncDatabase[Document], clock: Clock) -> None:
+    while True:
+        try:
+            await ensure_indexes(store)
+        except UnavailableError:
+            _log.warning("waiting for the database")
+            await clock.sleep(_START_RETRY_SECONDS)
+        else:
+            return

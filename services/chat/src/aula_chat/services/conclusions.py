@@ -1,0 +1,209 @@
+"""The end of a stream, in the one order that no crash can hurt.
+
+Text, usage and settlement intent in one conditional write; then the message in its collection;
+then accounting, from the stored intent; then the session is freed; only then the terminal event.
+Whoever ends a stream comes through here: its owner, or whoever recovers it.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aula_chat.domain.errors import FenceLostError
+from aula_chat.domain.messages import Message, MessageRole, MessageStatus
+from aula_chat.domain.sessions import title_from
+from aula_chat.domain.streams import (
+    Outcome,
+    Phase,
+    Stream,
+    StreamCode,
+    intent_of,
+    intent_of_refusal,
+)
+from aula_chat.services.settlements import Settlements
+from aula_common.clock import Clock
+from aula_common.errors import UnavailableError
+from aula_common.logging import get_logger
+
+if TYPE_CHECKING:
+    from aula_chat.storage.messages import MessageRepository
+    from aula_chat.storage.sessions import SessionRepository
+    from aula_chat.storage.streams import StreamRepository
+
+_log = get_logger(__name__)
+_RETRY_SECONDS = 0.5
+
+_EXPLANATIONS = {
+    StreamCode.TIMEOUT: "The answer took too long and was cut; what came is kept.",
+    StreamCode.INTERRUPTED: "The answer was interrupted; what came is kept.",
+    StreamCode.ERROR: "The answer broke off; what came is kept.",
+    StreamCode.PROVIDER_UNAVAILABLE: "The model is not available at the moment.",
+}
+
+
+def answer_message(stream: Stream, outcome: Outcome) -> Message:
+    """The assistant's message of an ended stream."""
+    metadata: dict[str, Any] = {
+        "requestedModel": stream.reservation.model_ids[0],
+        "actualModelUsed": outcome.model_id,
+        "providerId": "bedrock",
+        "streamingSessionId": stream.id,
+        "finishReason": outcome.finish_reason or outcome.code,
+    }
+    if stream.intent is not None:
+        metadata["usage"] = {
+            "inputTokens": stream.intent.input_tokens,
+            "outputTokens": stream.intent.output_tokens,
+            "estimated": outcome.usage is None,
+        }
+    return Message(
+        id=stream.answer_id,
+        session_id=stream.session_id,
+        user_id=stream.user_id,
+        position=stream.position + 1,
+        role=MessageRole.ASSISTANT,
+        content=outcome.text,
+        status=outcome.status,
+        created_at=stream.ended_at or stream.started_at,
+        metadata=metadata,
+    )
+
+
+def question_message(stream: Stream) -> Message:
+    """The user's message of a stream."""
+    return Message(
+        id=stream.question_id,
+        session_id=stream.session_id,
+        user_id=stream.user_id,
+        position=stream.position,
+        role=MessageRole.USER,
+        content=stream.question,
+        status=MessageStatus.COMPLETE,
+        created_at=stream.started_at,
+    )
+
+
+def terminal_event(stream: Stream) -> tuple[str, dict[str, object]]:
+    """The event that ends a stream's log, from its stored document."""
+    outcome, intent = stream.outcome, stream.intent
+    assert outcome is not None  # noqa: S101 - only a stored end has a terminal event
+    assert intent is not None  # noqa: S101 - stored together with it
+    shared: dict[str, object] = {
+        "sessionId": stream.session_id,
+        "streamingSessionId": stream.id,
+        "messageId": stream.answer_id,
+        "tokens": intent.output_tokens,
+        "usage": {"inputTokens": intent.input_tokens, "outputTokens": intent.output_tokens},
+        "credits": stream.settlement.credits if stream.settlement else None,
+        "settlement": "settled" if stream.settlement else "pending",
+    }
+    if outcome.status in {MessageStatus.COMPLETE, MessageStatus.STOPPED}:
+        return "complete", {
+            "status": str(outcome.status),
+            **shared,
+            "finishReason": outcome.finish_reason,
+        }
+    code = outcome.code or StreamCode.INTERRUPTED
+    return "error", {"code": str(code), "error": _EXPLANATIONS[code], **shared}
+
+
+class Conclusions:
+    """Ends streams; `patience` is how long, in seconds, a database that is away is waited for."""
+
+    def __init__(
+        self,
+        *,
+        streams: "StreamRepository",
+        messages: "MessageRepository",
+        sessions: "SessionRepository",
+        settlements: Settlements,
+        clock: Clock,
+        lease_seconds: float,
+        patience: float = 60,
+    ) -> None:
+        self._streams = streams
+        self._messages = messages
+        self._sessions = sessions
+        self._settlements = settlements
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._patience = patience
+
+    async def conclude(self, stream: Stream, outcome: Outcome, *, last_number: int) -> Stream:
+        """Store the outcome and settle it; the stream as it is stored then.
+
+        `last_number` is that of the last event before the terminal one. FenceLostError if
+        another process has the stream; UnavailableError if the database stayed away: a
+        recovery then does the same from what is logged.
+        """
+        intent = intent_of(outcome, stream.reservation)
+        ended = replace(
+            stream,
+            phase=Phase.ENDED,
+            outcome=outcome,
+            intent=intent,
+            ended_at=self._clock.now(),
+            last_number=last_number + 1,
+        )
+        gives_up_at = self._clock.monotonic() + self._patience
+        while True:
+            try:
+                await self._store_end(ended)
+                return await self.publish(ended)
+            except UnavailableError:
+                if self._clock.monotonic() > gives_up_at:
+                    raise
+                _log.warning("end not stored yet", stream=stream.id)
+                await self._clock.sleep(_RETRY_SECONDS)
+
+    async def publish(self, ended: Stream) -> Stream:
+        """From the stored end: keep the messages, if any, settle, free the session.
+
+        Every step may be repeated, by this process or another.
+        """
+        if ended.outcome is not None:
+            await self._keep_messages(ended, ended.outcome)
+        settlement = await self._settlements.try_settle(ended)
+        if settlement is not None and ended.outcome is not None:
+            await self._messages.record_charge(ended.answer_id, settlement.credits)
+        if not await self._streams.release(ended, settlement=settlement):
+            raise FenceLostError
+        return replace(ended, live=False, settlement=settlement)
+
+    async def refuse(self, stream: Stream, reason: str) -> None:
+        """End a claim of which nothing was promised, when it is unknown whether credits are held.
+
+        Nothing of it is kept but the intent to give them back.
+        """
+        ended = replace(
+            stream,
+            phase=Phase.ENDED,
+            intent=intent_of_refusal(stream.reservation, reason),
+            ended_at=self._clock.now(),
+            last_number=0,
+        )
+        await self._store_end(ended)
+        await self.publish(ended)
+
+    async def _keep_messages(self, ended: Stream, outcome: Outcome) -> None:
+        await self._messages.store(question_message(ended), answer_message(ended, outcome))
+        await self._sessions.record_answer(
+            ended.session_id,
+            stream_id=ended.id,
+            tokens=ended.intent.output_tokens if ended.intent else 0,
+            title=title_from(ended.question),
+            at=ended.ended_at or self._clock.now(),
+        )
+
+    async def _store_end(self, ended: Stream) -> None:
+        assert ended.intent is not None  # noqa: S101 - set by both callers
+        assert ended.ended_at is not None  # noqa: S101 - set by both callers
+        stored = await self._streams.end(
+            ended,
+            outcome=ended.outcome,
+            intent=ended.intent,
+            last_number=ended.last_number or 0,
+            ended_at=ended.ended_at,
+            lease_seconds=self._lease_seconds,
+        )
+        if not stored:
+            raise FenceLostError

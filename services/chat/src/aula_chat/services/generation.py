@@ -1,0 +1,240 @@
+"""Writes one answer: asks the model, emits its events, keeps the lease, ends the stream.
+
+A generation is a task of the process and not of a request: a client that leaves changes nothing.
+"""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+
+from aula_chat.domain.errors import FenceLostError
+from aula_chat.domain.language_models import (
+    Finish,
+    LanguageModel,
+    Prompt,
+    ProviderError,
+    ProviderInterruptedError,
+    ProviderUnavailableError,
+    TextDelta,
+    TokenUsage,
+    Turn,
+)
+from aula_chat.domain.messages import MessageStatus
+from aula_chat.domain.ports import CreditAccounts
+from aula_chat.domain.streams import Checkpoint, Outcome, StreamCode
+from aula_chat.domain.tokens import estimate_tokens
+from aula_chat.services.conclusions import Conclusions, terminal_event
+from aula_chat.services.leases import Leases
+from aula_chat.services.live_streams import LiveStream
+from aula_chat.services.log_writer import LogWriter
+from aula_common.clock import Clock
+from aula_common.errors import UnavailableError
+from aula_common.logging import get_logger
+
+_log = get_logger(__name__)
+
+
+class Answer:
+    """What has been made so far of one answer."""
+
+    def __init__(self, model_id: str) -> None:
+        self.model_id = model_id
+        self.parts: list[str] = []
+        self.tokens = 0
+        self.usage: TokenUsage | None = None
+        self.finish_reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self.parts)
+
+
+class Generator:
+    """Runs generations. All durations are in seconds."""
+
+    def __init__(
+        self,
+        *,
+        model: LanguageModel,
+        accounts: CreditAccounts,
+        conclusions: Conclusions,
+        leases: Leases,
+        writer: LogWriter,
+        clock: Clock,
+        max_duration: float,
+        checkpoint_every: float,
+        progress_every: float,
+    ) -> None:
+        self._model = model
+        self._accounts = accounts
+        self._conclusions = conclusions
+        self._leases = leases
+        self._writer = writer
+        self._clock = clock
+        self._max_duration = max_duration
+        self._checkpoint_every = checkpoint_every
+        self._progress_every = progress_every
+
+    async def run(self, live: LiveStream, turns: tuple[Turn, ...]) -> None:
+        """Write the answer to its end, whatever happens; returns when it is stored and told.
+
+        Cancelling it, as the end of the process does, ends the stream as interrupted.
+        """
+        stream = live.stream
+        answer = Answer(stream.reservation.model_ids[0])
+        self._emit(
+            live,
+            "start",
+            {
+                "sessionId": stream.session_id,
+                "streamingSessionId": stream.id,
+                "modelId": stream.reservation.model_ids[0],
+            },
+            urgent=True,
+        )
+        keeping = asyncio.create_task(self._keep(live, answer), name="keep a lease")
+        reporting = asyncio.create_task(self._report(live, answer), name="report progress")
+        try:
+            outcome = await self._outcome(live, answer, turns)
+            stored = await self._conclusions.conclude(
+                stream, outcome, last_number=len(live.view.frames)
+            )
+            live.stream = stored
+            event, data = terminal_event(stored)
+            self._emit(live, event, data, urgent=True)
+        except FenceLostError:
+            live.lose()
+        except UnavailableError:
+            _log.error("end not stored, left to recovery", stream=stream.id)
+            live.view.abandon()
+        finally:
+            keeping.cancel()
+            reporting.cancel()
+            await asyncio.gather(keeping, reporting, return_exceptions=True)
+
+    async def _outcome(self, live: LiveStream, answer: Answer, turns: tuple[Turn, ...]) -> Outcome:
+        """Generate until the answer is whole, or stopped, or broken off."""
+        generating = asyncio.create_task(self._generate(live, answer, turns), name="ask a model")
+        stopping = asyncio.create_task(live.stop_asked.wait(), name="watch for a stop")
+        losing = asyncio.create_task(live.fenced.wait(), name="watch for the fence")
+        try:
+            await asyncio.wait(
+                {generating, stopping, losing},
+                timeout=self._max_duration,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        except asyncio.CancelledError:
+            return self._broken(answer, StreamCode.INTERRUPTED)
+        finally:
+            for task in (generating, stopping, losing):
+                task.cancel()
+            await asyncio.gather(generating, stopping, losing, return_exceptions=True)
+        if live.fenced.is_set():
+            raise FenceLostError
+        if not generating.cancelled():
+            return self._ended(live, answer, generating.exception())
+        if live.stop_asked.is_set():
+            return replace(
+                self._broken(answer, None), status=MessageStatus.STOPPED, finish_reason="stopped"
+            )
+        return self._broken(answer, StreamCode.TIMEOUT)
+
+    def _ended(self, live: LiveStream, answer: Answer, error: BaseException | None) -> Outcome:
+        if error is None:
+            return Outcome(
+                status=MessageStatus.COMPLETE,
+                text=answer.text,
+                model_id=answer.model_id,
+                usage=answer.usage,
+                finish_reason=answer.finish_reason,
+            )
+        if not isinstance(error, ProviderError):
+            _log.error("generation failed", stream=live.stream.id, exc_info=error)
+            return self._broken(answer, StreamCode.ERROR)
+        _log.warning("provider failed", stream=live.stream.id, reason=str(error.reason))
+        shown = answer.parts or isinstance(error, ProviderInterruptedError)
+        return self._broken(answer, StreamCode.ERROR if shown else StreamCode.PROVIDER_UNAVAILABLE)
+
+    def _broken(self, answer: Answer, code: StreamCode | None) -> Outcome:
+        return Outcome(
+            status=MessageStatus.INTERRUPTED,
+            text=answer.text,
+            model_id=answer.model_id,
+            usage=answer.usage,
+            code=code,
+        )
+
+    async def _generate(self, live: LiveStream, answer: Answer, turns: tuple[Turn, ...]) -> None:
+        """Ask the models in order until one begins to answer; that one writes to the end."""
+        reservation = live.stream.reservation
+        for index, model_id in enumerate(reservation.model_ids):
+            answer.model_id = model_id
+            prompt = Prompt(
+                model_id=model_id, turns=turns, max_output_tokens=reservation.max_output_tokens
+            )
+            try:
+                await self._stream(live, answer, prompt, fallback=index > 0)
+            except (ProviderUnavailableError, ProviderInterruptedError) as error:
+                last = index == len(reservation.model_ids) - 1
+                if last or answer.parts:
+                    raise
+                _log.warning(
+                    "falling back", stream=live.stream.id, model=model_id, reason=error.reason
+                )
+                answer.usage = None
+            else:
+                return
+
+    async def _stream(
+        self, live: LiveStream, answer: Answer, prompt: Prompt, *, fallback: bool
+    ) -> None:
+        async with aclosing(self._model.stream(prompt)) as events:
+            async for event in events:
+                match event:
+                    case TextDelta(text):
+                        if not answer.parts:
+                            self._emit(
+                                live,
+                                "model",
+                                {"model": prompt.model_id, "fallbackApplied": fallback},
+                            )
+                        tokens = estimate_tokens(text)
+                        answer.parts.append(text)
+                        answer.tokens += tokens
+                        self._emit(
+                            live,
+                            "chunk",
+                            {"text": text, "tokens": tokens, "totalTokens": answer.tokens},
+                            urgent=len(answer.parts) == 1,
+                        )
+                    case Finish(reason):
+                        answer.finish_reason = str(reason)
+                    case TokenUsage():
+                        answer.usage = event
+
+    def _emit(
+        self, live: LiveStream, event: str, data: dict[str, object], *, urgent: bool = False
+    ) -> None:
+        live.emit(event, data)
+        self._writer.submit(live, urgent=urgent)
+
+    async def _keep(self, live: LiveStream, answer: Answer) -> None:
+        """Renew and checkpoint until cancelled; more often while the log is away."""
+        while not live.fenced.is_set():
+            every = self._checkpoint_every
+            await self._clock.sleep(min(1.0, every) if live.view.degraded else every)
+            checkpoint = Checkpoint(text=answer.text, number=len(live.view.frames))
+            try:
+                await self._leases.renew(live, checkpoint)
+            except UnavailableError:
+                _log.warning("checkpoint not stored", stream=live.stream.id)
+
+    async def _report(self, live: LiveStream, answer: Answer) -> None:
+        """Tell accounting how far it is until cancelled; every report may fail."""
+        while True:
+            await self._clock.sleep(self._progress_every)
+            try:
+                await self._accounts.report(live.stream.id, live.stream.user_id, answer.tokens)
+            except UnavailableError:
+                _log.info("progress not reported", stream=live.stream.id)

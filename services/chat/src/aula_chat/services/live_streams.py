@@ -1,0 +1,106 @@
+"""The streams that this process generates."""
+
+import asyncio
+
+from prometheus_client import Gauge
+
+from aula_chat.domain.events import event_frame
+from aula_chat.domain.streams import Stream
+from aula_chat.services.stream_view import StreamView
+from aula_common.clock import Clock
+from aula_common.errors import UnavailableError
+
+
+class LiveStream:
+    """A stream of this process: its document, its frames, and what is known of its log.
+
+    `logged` is the number that the log ends with as far as was acknowledged; `lease_ends` is a
+    moment of this process's monotonic clock before which no other process can have taken it.
+    """
+
+    def __init__(self, stream: Stream, *, clock: Clock, lease_ends: float) -> None:
+        self.stream = stream
+        self.view = StreamView(stream.id)
+        self.lease_ends = lease_ends
+        self.logged = 0
+        self.syncing = False
+        self.fenced = asyncio.Event()
+        self.stop_asked = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self._clock = clock
+
+    @property
+    def unlogged(self) -> bool:
+        """Whether there are frames that the log is not known to have."""
+        return self.logged < len(self.view.frames)
+
+    @property
+    def lease_valid(self) -> bool:
+        """Whether this process still owns the stream for certain."""
+        return not self.fenced.is_set() and self._clock.monotonic() < self.lease_ends
+
+    def emit(self, event: str, data: dict[str, object]) -> None:
+        """Add the next event. While the log is away readers see it at once, under a valid lease."""
+        number = len(self.view.frames) + 1
+        self.view.append(event_frame(self.stream.id, number, event, data))
+        if self.view.degraded and self.lease_valid:
+            self.view.release(number)
+
+    def pending(self) -> bytes:
+        """The frames after what is logged, in one piece."""
+        return b"".join(self.view.frames[self.logged :])
+
+    def lose(self) -> None:
+        """Another process has taken the stream: nothing more leaves this one."""
+        self.fenced.set()
+        self.view.abandon()
+
+
+class LiveStreams:
+    """All of them; an ended one stays for `replay_seconds`, so that latecomers read from memory."""
+
+    def __init__(self, *, capacity: int, replay_seconds: float, running: Gauge) -> None:
+        self._capacity = capacity
+        self._replay_seconds = replay_seconds
+        self._running_gauge = running
+        self._streams: dict[str, LiveStream] = {}
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def find(self, stream_id: str) -> LiveStream | None:
+        """The stream of that id, if it is this process's."""
+        return self._streams.get(stream_id)
+
+    def running(self) -> list[LiveStream]:
+        """Those whose generation has not ended."""
+        return [live for live in self._streams.values() if live.task and not live.task.done()]
+
+    def admit(self) -> None:
+        """Count one more. UnavailableError when the process carries as many as it may."""
+        if self._running >= self._capacity:
+            raise UnavailableError("room for another stream", retry_after=2)
+        self._running += 1
+        self._running_gauge.inc()
+        self._idle.clear()
+
+    def leave(self) -> None:
+        """Count one less."""
+        self._running -= 1
+        self._running_gauge.dec()
+        if self._running == 0:
+            self._idle.set()
+
+    def add(self, live: LiveStream) -> None:
+        """Make a stream known to readers of this process."""
+        self._streams[live.stream.id] = live
+
+    def retire(self, live: LiveStream) -> None:
+        """Forget an ended stream after the replay time."""
+        asyncio.get_running_loop().call_later(
+            self._replay_seconds, self._streams.pop, live.stream.id, None
+        )
+
+    async def idle(self) -> None:
+        """Return when no stream runs."""
+        await self._idle.wait()

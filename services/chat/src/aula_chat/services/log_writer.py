@@ -1,0 +1,158 @@
+"""Writes the events of all streams of this process to their logs, then lets readers see them.
+
+Log, then deliver: readers see a frame once the log has it. If an append isn't acknowledged in
+time, readers are served from memory as long as the lease is valid, and told so. Whatever went
+wrong with a log (a lost acknowledgement, a lost tail, a flush, a restart) is mended by one path:
+renew the lease, ask the log where it ends, append from memory everything after that.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aula_chat.domain.ports import LogAnswer, LogAppend, StreamLog
+from aula_chat.services.live_streams import LiveStream
+from aula_common.errors import UnavailableError
+from aula_common.logging import get_logger
+from aula_common.tasks import Supervisor
+
+_log = get_logger(__name__)
+
+Renew = Callable[[LiveStream], Awaitable[None]]
+
+
+class LogWriter:
+    """One for each process: gathers what all streams wrote and appends it in one round trip.
+
+    Between two appends pass `window` seconds, unless a first or last event waits. After a
+    failure the next attempt follows in `pause` seconds. The log bounds an append's time itself.
+    """
+
+    def __init__(
+        self,
+        log: StreamLog,
+        *,
+        renew: Renew,
+        supervisor: Supervisor,
+        ttl_seconds: int,
+        window: float = 0.008,
+        pause: float = 0.3,
+    ) -> None:
+        self._log = log
+        self._renew = renew
+        self._supervisor = supervisor
+        self._ttl_seconds = ttl_seconds
+        self._window = window
+        self._pause = pause
+        self._waiting: dict[str, LiveStream] = {}
+        self._work = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    def submit(self, live: LiveStream, *, urgent: bool = False) -> None:
+        """Have the stream's new frames appended soon, or at once."""
+        self._waiting[live.stream.id] = live
+        self._work.set()
+        if urgent:
+            self._urgent.set()
+
+    async def run(self) -> None:
+        """Append for ever."""
+        while True:
+            await self._work.wait()
+            await self._gather()
+            self._work.clear()
+            batch = [live for live in self._waiting.values() if not live.syncing]
+            self._waiting.clear()
+            batch = [live for live in batch if live.unlogged and not live.fenced.is_set()]
+            if batch and not await self._append(batch):
+                await asyncio.sleep(self._pause)
+
+    async def _gather(self) -> None:
+        try:
+            async with asyncio.timeout(self._window):
+                await self._urgent.wait()
+        except TimeoutError:
+            pass
+        self._urgent.clear()
+
+    async def _append(self, batch: list[LiveStream]) -> bool:
+        appends = [
+            LogAppend(
+                stream_id=live.stream.id,
+                fence=live.stream.fence,
+                expected_top=live.logged,
+                number=len(live.view.frames),
+                data=live.pending(),
+                ttl_seconds=self._ttl_seconds,
+            )
+            for live in batch
+            if self._may_append(live)
+        ]
+        streams = {live.stream.id: live for live in batch}
+        try:
+            answers = await self._log.append(appends)
+        except UnavailableError:
+            for append in appends:
+                self._degrade(streams[append.stream_id])
+            return False
+        for append, answer in zip(appends, answers, strict=True):
+            self._acknowledge(streams[append.stream_id], append, answer)
+        return True
+
+    def _may_append(self, live: LiveStream) -> bool:
+        # a process that slept past its lease must ask before it writes anything
+        if not live.lease_valid:
+            self._sync(live, known_top=None)
+            return False
+        return True
+
+    def _acknowledge(self, live: LiveStream, append: LogAppend, answer: LogAnswer) -> None:
+        if answer.stop_asked:
+            live.stop_asked.set()
+        if answer.fenced:
+            _log.warning("fenced off by the log", stream=live.stream.id)
+            live.lose()
+        elif answer.accepted:
+            live.logged = append.number
+            live.view.degrade(degraded=False)
+            live.view.release(append.number)
+        else:
+            self._sync(live, known_top=answer.top)
+        if live.unlogged and not live.syncing:
+            self.submit(live)
+
+    def _degrade(self, live: LiveStream) -> None:
+        if not live.view.degraded:
+            _log.warning("log away, serving from memory", stream=live.stream.id)
+        live.view.degrade(degraded=True)
+        if live.lease_valid:
+            live.view.release(len(live.view.frames))
+        self.submit(live)
+
+    def _sync(self, live: LiveStream, *, known_top: int | None) -> None:
+        if not live.syncing:
+            live.syncing = True
+            self._supervisor.spawn(self._resync(live, known_top), name="resync a stream's log")
+
+    async def _resync(self, live: LiveStream, known_top: int | None) -> None:
+        """Make sure that the stream is still ours, then go on from where its log ends."""
+        try:
+            await self._renew(live)
+        except UnavailableError:
+            await asyncio.sleep(self._pause)
+        else:
+            if known_top is not None and not live.fenced.is_set():
+                self._adopt(live, known_top)
+        finally:
+            live.syncing = False
+        if not live.fenced.is_set() and live.unlogged:
+            self.submit(live)
+
+    def _adopt(self, live: LiveStream, top: int) -> None:
+        """Take the log's word for where it ends: under our fence, all that it holds is ours."""
+        _log.info("log differs", stream=live.stream.id, top=top, known=live.logged)
+        if top > len(live.view.frames):
+            _log.error("log holds what was never written here", stream=live.stream.id, top=top)
+            live.lose()
+            return
+        live.logged = top
+        live.view.release(top)

@@ -1,0 +1,79 @@
+"""The messages of people's sessions."""
+
+from typing import TYPE_CHECKING
+
+from aula_chat.domain.errors import SessionStreamsError, StreamInterruptedError
+from aula_chat.domain.messages import Message
+from aula_chat.domain.streams import Stream, StreamCode
+from aula_chat.services.sessions import Sessions
+from aula_chat.services.streams import Streams
+from aula_common.errors import NotFoundError
+from aula_common.security.principal import Principal
+
+if TYPE_CHECKING:
+    from aula_chat.storage.messages import MessageRepository
+
+
+class Messages:
+    """What owners do with the messages of their sessions."""
+
+    def __init__(
+        self, *, messages: "MessageRepository", sessions: Sessions, streams: Streams
+    ) -> None:
+        self._messages = messages
+        self._sessions = sessions
+        self._streams = streams
+
+    async def page(
+        self, principal: Principal, session_id: str, *, offset: int, limit: int
+    ) -> tuple[list[Message], int]:
+        """A page of the session's messages, oldest first, and how many there are."""
+        await self._sessions.find(principal, session_id)
+        return await self._messages.page(session_id, offset=offset, limit=limit)
+
+    async def newest(self, session_id: str, limit: int) -> list[Message]:
+        """The newest messages of a session that the caller may see, oldest of them first."""
+        return await self._messages.newest(session_id, limit)
+
+    async def count(self, session_ids: list[str]) -> dict[str, int]:
+        """How many messages each of these sessions has."""
+        return await self._messages.count(session_ids)
+
+    async def delete(self, principal: Principal, session_id: str, message_id: str) -> None:
+        """Remove a message; NotFoundError if absent, SessionStreamsError while it answers."""
+        await self._sessions.find(principal, session_id)
+        if (stream_id := await self._sessions.running_stream(session_id)) is not None:
+            raise SessionStreamsError(stream_id)
+        if not await self._messages.delete(session_id, message_id):
+            raise NotFoundError
+
+    async def send(
+        self,
+        principal: Principal,
+        session_id: str,
+        *,
+        message: str,
+        model_id: str | None,
+        idempotency_key: str | None,
+    ) -> tuple[Stream, Message]:
+        """Answer a message and wait for the whole answer, by the same path as a stream.
+
+        Besides what starting a stream raises: StreamInterruptedError if no text came.
+        """
+        started = await self._streams.start(
+            principal,
+            session_id,
+            message=message,
+            model_id=model_id,
+            idempotency_key=idempotency_key,
+        )
+        stream = await self._streams.wait_until_ended(started)
+        answer = await self._messages.find(stream.answer_id)
+        if (
+            answer is None
+            or stream.outcome is None
+            or not (stream.outcome.text or stream.outcome.code is None)
+        ):
+            code = stream.outcome.code if stream.outcome else None
+            raise StreamInterruptedError(code or StreamCode.INTERRUPTED)
+        return stream, answer

@@ -1,0 +1,208 @@
+"""What an observer sees of a session: its history, then its answers as they are written.
+
+An observation has a name, is renewed by whoever asked for it, and ends when it no longer is.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from aula_chat.domain.events import notice_frame, split_frames, without_text
+from aula_chat.domain.messages import Message
+from aula_chat.domain.sessions import Session
+from aula_chat.domain.streams import Phase, Stream
+from aula_chat.services.conclusions import question_message
+from aula_chat.services.streams import Streams
+from aula_common.clock import Clock
+from aula_common.errors import NotFoundError, UnavailableError
+from aula_common.logging import get_logger
+
+if TYPE_CHECKING:
+    from aula_chat.storage.messages import MessageRepository
+    from aula_chat.storage.observations import ObservationRepository
+    from aula_chat.storage.sessions import SessionRepository
+    from aula_chat.storage.streams import StreamRepository
+
+_log = get_logger(__name__)
+_HISTORY_MESSAGES = 100
+_NEXT_STREAM_SECONDS = 0.5
+
+
+class Observations:
+    """Observations served here; each lives `lifetime` seconds from its last renewal."""
+
+    def __init__(
+        self,
+        *,
+        sessions: "SessionRepository",
+        messages: "MessageRepository",
+        stored_streams: "StreamRepository",
+        renewals: "ObservationRepository",
+        streams: Streams,
+        clock: Clock,
+        lifetime: float,
+    ) -> None:
+        self._sessions = sessions
+        self._messages = messages
+        self._stored_streams = stored_streams
+        self._renewals = renewals
+        self._streams = streams
+        self._clock = clock
+        self._lifetime = lifetime
+        self._renewed_here: dict[str, float] = {}
+
+    async def owner_of(self, session_id: str) -> str:
+        """Whose session it is. NotFoundError if it is nobody's."""
+        session = await self._sessions.find(session_id)
+        if session is None:
+            raise NotFoundError
+        return session.user_id
+
+    async def renew(self, observation_ids: Sequence[str]) -> None:
+        """Keep these observations alive, on whichever replica they are served."""
+        now = self._clock.monotonic()
+        self._renewed_here |= dict.fromkeys(observation_ids, now)
+        self._renewed_here = {
+            key: at for key, at in self._renewed_here.items() if now - at < self._lifetime
+        }
+        try:
+            await self._renewals.renew(observation_ids, ttl_seconds=self._lifetime)
+        except UnavailableError:
+            _log.warning("observations renewed in memory only", count=len(observation_ids))
+
+    async def observe(
+        self,
+        session_id: str,
+        *,
+        observation_id: str,
+        wait_for_next: bool,
+        with_text: bool,
+        last_event_id: str | None,
+    ) -> AsyncGenerator[bytes, None]:
+        """The events for an observer.
+
+        NotFoundError if there is no such session, or nothing runs and `wait_for_next` is false;
+        EventIdInvalidError if `last_event_id` is none of this session's.
+        """
+        session = await self._sessions.find(session_id)
+        if session is None:
+            raise NotFoundError
+        stream, after = await self._position(session_id, last_event_id)
+        if stream is None and not wait_for_next:
+            raise NotFoundError
+        await self.renew([observation_id])
+        history = [] if last_event_id else await self._history(session, stream)
+        events = self._events(
+            session_id, stream, after, history, wait_for_next=wait_for_next, with_text=with_text
+        )
+        return self._while_renewed(observation_id, events)
+
+    async def _position(
+        self, session_id: str, last_event_id: str | None
+    ) -> tuple[Stream | None, int]:
+        """Which stream is observed first, and after which number."""
+        if last_event_id is not None:
+            found = await self._streams.find_followable(session_id, last_event_id)
+            if found is not None:
+                return found
+        live = await self._stored_streams.find_live(session_id)
+        return (live if live is not None and _shows(live) else None), 0
+
+    async def _history(self, session: Session, stream: Stream | None) -> list[Message]:
+        """The earlier messages, and the question that is being answered."""
+        stored = await self._messages.newest(session.id, _HISTORY_MESSAGES)
+        if stream is None:
+            return stored
+        earlier = [m for m in stored if m.id not in {stream.question_id, stream.answer_id}]
+        return [*earlier, question_message(stream)]
+
+    async def _events(
+        self,
+        session_id: str,
+        stream: Stream | None,
+        after: int,
+        history: Sequence[Message],
+        *,
+        wait_for_next: bool,
+        with_text: bool,
+    ) -> AsyncGenerator[bytes, None]:
+        yield notice_frame(
+            "observer",
+            {"message": "You are observing this session.", "streamActive": stream is not None},
+        )
+        if history:
+            yield b"".join(_history_frames(history, with_text=with_text))
+        seen = None
+        while True:
+            if stream is None:
+                if not wait_for_next:
+                    return
+                stream = await self._next_stream(session_id, seen)
+            async with aclosing(self._streams.follow_stream(stream, after)) as frames:
+                async for data in frames:
+                    yield data if with_text else b"".join(map(without_text, split_frames(data)))
+            seen, stream, after = stream.id, None, 0
+
+    async def _next_stream(self, session_id: str, seen: str | None) -> Stream:
+        while True:
+            live = await self._stored_streams.find_live(session_id)
+            if live is not None and live.id != seen and _shows(live):
+                return live
+            await self._clock.sleep(_NEXT_STREAM_SECONDS)
+
+    async def _while_renewed(
+        self, observation_id: str, events: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """The events, until the observation is no longer renewed."""
+        expiry = asyncio.create_task(self._expire(observation_id), name="watch an observation")
+        upcoming: asyncio.Task[bytes] | None = None
+        try:
+            while True:
+                upcoming = asyncio.create_task(_next(events), name="next event observed")
+                await asyncio.wait({upcoming, expiry}, return_when=asyncio.FIRST_COMPLETED)
+                if expiry.done():
+                    yield notice_frame("ended", {"reason": "not_renewed"})
+                    return
+                try:
+                    yield upcoming.result()
+                except StopAsyncIteration:
+                    return
+        finally:
+            pending = [task for task in (expiry, upcoming) if task is not None]
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+            await events.aclose()
+
+    async def _expire(self, observation_id: str) -> None:
+        """Return when the observation was not renewed in time, here or at another replica."""
+        while True:
+            await self._clock.sleep(self._lifetime / 3)
+            renewed_at = self._renewed_here.get(observation_id, float("-inf"))
+            if self._clock.monotonic() - renewed_at < self._lifetime:
+                continue
+            try:
+                if not await self._renewals.alive(observation_id):
+                    return
+            except UnavailableError:
+                return
+
+
+def _shows(stream: Stream) -> bool:
+    """Whether there is something to see: promised, and not an attempt that was refused."""
+    return stream.phase is Phase.RUNNING or stream.outcome is not None
+
+
+def _history_frames(messages: Sequence[Message], *, with_text: bool) -> list[bytes]:
+    frames = [notice_frame("history-start", {})]
+    for message in messages:
+        data = {"role": str(message.role), "timestamp": message.created_at}
+        if with_text:
+            data["content"] = message.content
+        frames.append(notice_frame("history", data))
+    return [*frames, notice_frame("history-end", {})]
+
+
+async def _next(events: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(events)

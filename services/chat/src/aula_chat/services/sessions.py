@@ -1,0 +1,121 @@
+"""People's chat sessions."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from aula_chat.domain.errors import SessionStreamsError
+from aula_chat.domain.models import DEFAULT_MODEL, find_model
+from aula_chat.domain.sessions import UNTITLED, Session
+from aula_common.clock import Clock
+from aula_common.errors import NotFoundError
+from aula_common.ids import new_id
+from aula_common.security.principal import Principal
+
+if TYPE_CHECKING:
+    from aula_chat.storage.messages import MessageRepository
+    from aula_chat.storage.sessions import SessionRepository
+    from aula_chat.storage.streams import StreamRepository
+
+
+class Sessions:
+    """What owners do with their sessions. Another's session is as absent: NotFoundError."""
+
+    def __init__(
+        self,
+        *,
+        sessions: "SessionRepository",
+        messages: "MessageRepository",
+        streams: "StreamRepository",
+        clock: Clock,
+    ) -> None:
+        self._sessions = sessions
+        self._messages = messages
+        self._streams = streams
+        self._clock = clock
+
+    async def create(
+        self,
+        principal: Principal,
+        *,
+        title: str | None,
+        model_id: str | None,
+        metadata: Mapping[str, str],
+    ) -> Session:
+        """A new session; ModelUnknownError if the model is not the caller's to use."""
+        model = find_model(model_id or DEFAULT_MODEL, tier=principal.tier)
+        now = self._clock.now()
+        session = Session(
+            id=new_id("ses"),
+            user_id=principal.id,
+            title=title or UNTITLED,
+            model_id=model.id,
+            created_at=now,
+            updated_at=now,
+            metadata=metadata,
+        )
+        await self._sessions.create(session)
+        return session
+
+    async def find(self, principal: Principal, session_id: str) -> Session:
+        """The caller's session of that id."""
+        return await self.find_of(principal.id, session_id)
+
+    async def find_of(self, user_id: str, session_id: str) -> Session:
+        """That person's session of that id."""
+        session = await self._sessions.find_owned(session_id, user_id)
+        if session is None:
+            raise NotFoundError
+        return session
+
+    async def page(
+        self,
+        user_id: str,
+        *,
+        offset: int,
+        limit: int,
+        title_contains: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> tuple[list[Session], int]:
+        """A page of a person's sessions, newest first, and how many there are."""
+        return await self._sessions.page(
+            user_id, offset=offset, limit=limit, title_contains=title_contains, metadata=metadata
+        )
+
+    async def running_stream(self, session_id: str) -> str | None:
+        """The id of the session's running stream."""
+        stream = await self._streams.find_live(session_id)
+        return stream.id if stream else None
+
+    async def update(
+        self,
+        principal: Principal,
+        session_id: str,
+        *,
+        title: str | None,
+        model_id: str | None,
+    ) -> Session:
+        """Rename it, or switch its model; SessionStreamsError while it answers."""
+        await self._require_idle(principal, session_id)
+        fields: dict[str, object] = {}
+        if title is not None:
+            fields["title"] = title
+        if model_id is not None:
+            fields["modelId"] = find_model(model_id, tier=principal.tier).id
+        if not fields:
+            return await self.find(principal, session_id)
+        session = await self._sessions.update(session_id, principal.id, fields)
+        if session is None:
+            raise NotFoundError
+        return session
+
+    async def delete(self, principal: Principal, session_id: str) -> None:
+        """Remove it with its messages; SessionStreamsError while it answers."""
+        await self._require_idle(principal, session_id)
+        await self._messages.delete_of_session(session_id)
+        await self._streams.delete_of_session(session_id)
+        await self._sessions.delete(session_id)
+
+    async def _require_idle(self, principal: Principal, session_id: str) -> None:
+        await self.find(principal, session_id)
+        if (stream_id := await self.running_stream(session_id)) is not None:
+            raise SessionStreamsError(stream_id)

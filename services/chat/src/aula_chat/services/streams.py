@@ -1,0 +1,309 @@
+"""Starting, following and stopping the answers of a session."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aula_chat.domain.errors import (
+    EventIdInvalidError,
+    FenceLostError,
+    NothingStreamsError,
+    SessionStreamsError,
+)
+from aula_chat.domain.events import EventId
+from aula_chat.domain.language_models import Turn
+from aula_chat.domain.models import Model, fallbacks_of, find_model
+from aula_chat.domain.ports import CreditAccounts, StreamLog
+from aula_chat.domain.prompts import Context, fit
+from aula_chat.domain.sessions import Session
+from aula_chat.domain.streams import Phase, Reservation, Stream
+from aula_chat.services.conclusions import Conclusions, question_message
+from aula_chat.services.followers import LogFollowers
+from aula_chat.services.generation import Generator
+from aula_chat.services.leases import Leases
+from aula_chat.services.live_streams import LiveStream, LiveStreams
+from aula_chat.services.recoveries import Recoveries
+from aula_chat.services.stream_view import follow
+from aula_common.clock import Clock
+from aula_common.errors import IdempotencyKeyReusedError, NotFoundError, UnavailableError
+from aula_common.ids import new_id
+from aula_common.logging import get_logger
+from aula_common.security.principal import Principal
+from aula_common.tasks import Supervisor
+
+if TYPE_CHECKING:
+    from aula_chat.storage.messages import MessageRepository
+    from aula_chat.storage.sessions import SessionRepository
+    from aula_chat.storage.streams import StreamRepository
+
+_log = get_logger(__name__)
+_HISTORY_MESSAGES = 200
+
+
+class Streams:
+    """The streams of all sessions, as people ask for them. `owner` names this process."""
+
+    def __init__(
+        self,
+        *,
+        sessions: "SessionRepository",
+        messages: "MessageRepository",
+        streams: "StreamRepository",
+        accounts: CreditAccounts,
+        log: StreamLog,
+        live: LiveStreams,
+        leases: Leases,
+        generator: Generator,
+        conclusions: Conclusions,
+        recoveries: Recoveries,
+        followers: LogFollowers,
+        supervisor: Supervisor,
+        clock: Clock,
+        owner: str,
+        replay_seconds: float,
+    ) -> None:
+        self._sessions = sessions
+        self._messages = messages
+        self._streams = streams
+        self._accounts = accounts
+        self._log = log
+        self._live = live
+        self._leases = leases
+        self._generator = generator
+        self._conclusions = conclusions
+        self._recoveries = recoveries
+        self._followers = followers
+        self._supervisor = supervisor
+        self._clock = clock
+        self._owner = owner
+        self._replay_seconds = replay_seconds
+
+    async def start(
+        self,
+        principal: Principal,
+        session_id: str,
+        *,
+        message: str,
+        model_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Stream:
+        """Begin to answer a message; the running stream, or the one that the key began before.
+
+        NotFoundError, ModelUnknownError, SessionStreamsError, ReservationRefusedError or
+        UnavailableError: then nothing of the attempt remains.
+        """
+        session = await self._sessions.find_owned(session_id, principal.id)
+        if session is None:
+            raise NotFoundError
+        model = find_model(model_id or session.model_id, tier=principal.tier)
+        fallbacks = fallbacks_of(model, tier=principal.tier)
+        claim = self._claim_of(session, message, (model, *fallbacks), idempotency_key)
+        self._live.admit()
+        started = False
+        try:
+            lease_ends = self._leases.ends_if_asked_now()
+            if (same := await self._claim(claim)) is not None:
+                return same
+            stream, context = await self._promise(claim, model)
+            started = True
+        finally:
+            if not started:
+                self._live.leave()
+        live = LiveStream(stream, clock=self._clock, lease_ends=lease_ends)
+        self._live.add(live)
+        live.task = self._supervisor.spawn(
+            self._generate(live, context.turns), name=f"generate {stream.id}"
+        )
+        return stream
+
+    async def follow_stream(self, stream: Stream, after: int = 0) -> AsyncGenerator[bytes, None]:
+        """The frames of a stream after that number, from memory here or from its log."""
+        if (live := self._live.find(stream.id)) is not None:
+            async for data in follow(live.view, after):
+                yield data
+            return
+        with self._followers.following(stream) as view:
+            async for data in follow(view, after):
+                yield data
+
+    async def wait_until_ended(self, stream: Stream) -> Stream:
+        """The stream as it is stored at its end. UnavailableError if this process loses it."""
+        async for _ in self.follow_stream(stream):
+            pass
+        ended = await self._streams.find(stream.id)
+        if ended is None or ended.live:
+            raise UnavailableError("the stream", retry_after=1)
+        return ended
+
+    async def find_followable(
+        self, session_id: str, last_event_id: str | None
+    ) -> tuple[Stream, int] | None:
+        """Which stream to follow, and after which number; None if there is nothing to follow.
+
+        The stream that `last_event_id` names, else the running one, else one that ended within
+        the replay time. EventIdInvalidError if the id is none of this session's.
+        """
+        if last_event_id is not None:
+            event_id = EventId.parse(last_event_id)
+            stream = await self._streams.find(event_id.stream_id)
+            if stream is None or stream.session_id != session_id:
+                raise EventIdInvalidError
+            if stream.last_number is not None and event_id.number >= stream.last_number:
+                return None
+            live = self._live.find(stream.id)
+            if live is not None and event_id.number > len(live.view.frames):
+                raise EventIdInvalidError
+            return stream, event_id.number
+        latest = await self._streams.find_latest(session_id)
+        if latest is None or latest.phase is Phase.CLAIMED or not self._replayable(latest):
+            return None
+        return latest, 0
+
+    async def stop(self, session_id: str) -> Stream:
+        """Stop the session's answer wherever it is written; what was made is kept and charged."""
+        stream = await self._streams.ask_stop(session_id)
+        if stream is None:
+            raise NothingStreamsError
+        if (live := self._live.find(stream.id)) is not None:
+            live.stop_asked.set()
+            return stream
+        try:
+            await self._log.ask_stop(stream.id, ttl_seconds=int(self._leases.seconds) + 1)
+        except UnavailableError:
+            _log.info("stop left to the next checkpoint", stream=stream.id)
+        return stream
+
+    async def interrupt_all(self) -> None:
+        """End what still runs as interrupted, stored and settled: the process is about to end."""
+        running = self._live.running()
+        for live in running:
+            if live.task is not None:
+                live.task.cancel()
+        await asyncio.gather(*(live.task for live in running if live.task), return_exceptions=True)
+
+    def _replayable(self, stream: Stream) -> bool:
+        if stream.live or stream.ended_at is None:
+            return True
+        age = (self._clock.now() - stream.ended_at).total_seconds()
+        return stream.outcome is not None and age < self._replay_seconds
+
+    def _claim_of(
+        self,
+        session: Session,
+        message: str,
+        models: tuple[Model, ...],
+        idempotency_key: str | None,
+    ) -> Stream:
+        model_ids = tuple(model.id for model in models)
+        digest = hashlib.sha256("\0".join((session.id, message, model_ids[0])).encode())
+        return Stream(
+            id=new_id("str"),
+            session_id=session.id,
+            user_id=session.user_id,
+            owner=self._owner,
+            fence=1,
+            phase=Phase.CLAIMED,
+            live=True,
+            stop_asked=False,
+            question=message,
+            question_id=new_id("msg"),
+            answer_id=new_id("msg"),
+            position=0,
+            reservation=Reservation(model_ids=model_ids, input_tokens=0, max_output_tokens=0),
+            started_at=self._clock.now(),
+            idempotency_key=idempotency_key,
+            body_digest=digest.hexdigest() if idempotency_key else None,
+        )
+
+    async def _claim(self, claim: Stream) -> Stream | None:
+        """Take the session; the stream that the same key began before, if it did."""
+        for recovered in (False, True):
+            other = await self._streams.claim(claim, lease_seconds=self._leases.seconds)
+            if other is None:
+                return None
+            key = claim.idempotency_key
+            if key is not None and other.idempotency_key == key:
+                if other.body_digest != claim.body_digest:
+                    raise IdempotencyKeyReusedError
+                return other
+            if recovered or not await self._recoveries.recover(other.id):
+                raise SessionStreamsError(other.id)
+        raise AssertionError("the second round returns or raises")
+
+    async def _promise(self, claim: Stream, model: Model) -> tuple[Stream, Context]:
+        """Reserve the credits and keep the user's message; undo the claim if that fails."""
+        try:
+            history = await self._messages.newest(claim.session_id, _HISTORY_MESSAGES)
+            turns = (
+                *(Turn(role=m.role.value, text=m.content) for m in history),
+                Turn(role="user", text=claim.question),
+            )
+            context = fit(turns, model)
+            reservation = replace(
+                claim.reservation,
+                input_tokens=context.input_tokens,
+                max_output_tokens=context.max_output_tokens,
+            )
+        except UnavailableError:
+            await self._discard(claim)
+            raise
+        allowed = await self._reserve(claim, reservation)
+        reservation = replace(reservation, max_output_tokens=allowed)
+        stream = replace(
+            claim,
+            phase=Phase.RUNNING,
+            position=history[-1].position + 1 if history else 1,
+            reservation=reservation,
+        )
+        try:
+            begun = await self._streams.begin(
+                stream,
+                position=stream.position,
+                reservation=reservation,
+                lease_seconds=self._leases.seconds,
+            )
+        except UnavailableError:
+            await self._refuse(stream)
+            raise
+        if not begun:
+            raise UnavailableError("the session", retry_after=1)
+        try:
+            await self._messages.store(question_message(stream))
+        except UnavailableError:
+            # the stream document has it, and stores it with the answer
+            _log.warning("question not stored yet", stream=stream.id)
+        return stream, context
+
+    async def _reserve(self, claim: Stream, reservation: Reservation) -> int:
+        try:
+            return await self._accounts.reserve(
+                claim.id, claim.user_id, claim.session_id, reservation
+            )
+        except UnavailableError:
+            # unanswered: the credits may be held, so they are given back by name
+            await self._refuse(replace(claim, reservation=reservation))
+            raise
+        except Exception:
+            await self._discard(claim)
+            raise
+
+    async def _discard(self, claim: Stream) -> None:
+        try:
+            await self._streams.discard(claim)
+        except UnavailableError:
+            _log.warning("claim left to recovery", stream=claim.id)
+
+    async def _refuse(self, stream: Stream) -> None:
+        try:
+            await self._conclusions.refuse(stream, "the reservation was not answered")
+        except (UnavailableError, FenceLostError):
+            _log.warning("claim left to recovery", stream=stream.id)
+
+    async def _generate(self, live: LiveStream, turns: tuple[Turn, ...]) -> None:
+        try:
+            await self._generator.run(live, turns)
+        finally:
+            self._live.leave()
+            self._live.retire(live)

@@ -1,0 +1,43 @@
+"""What the chat service reads from its environment."""
+
+from pydantic import Field
+
+from aula_common.settings import (
+    AwsSettings,
+    Block,
+    MongoSettings,
+    RedisSettings,
+    ServiceSettings,
+    TokenSettings,
+)
+
+
+class StreamSettings(Block):
+    """The durations of a stream, in seconds, and what a process carries."""
+
+    enable_streaming: bool = True
+    max_streaming_duration: float = Field(default=120, gt=0)
+    stream_lease_seconds: float = Field(default=30, ge=1)
+    checkpoint_seconds: float = Field(default=5, gt=0)
+    progress_seconds: float = Field(default=10, gt=0)
+    replay_seconds: int = Field(default=60, ge=1)
+    recovery_seconds: float = Field(default=2, gt=0, description="Between two looks for orphans.")
+    recovery_log_patience: float = Field(
+        default=60, ge=0, description="How long a recovery waits for Redis before it goes without."
+    )
+    provider_idle_seconds: float = Field(default=30, gt=0)
+    max_streams_per_process: int = Field(default=500, ge=1)
+    observation_seconds: float = Field(
+        default=10, gt=0, description="How long an observation lives without renewal."
+    )
+
+
+class Settings(ServiceSettings):
+    """The chat service's settings."""
+
+    accounting_api_url: str = "http://127.0.0.1:3001"
+    tokens: TokenSettings = Field(default_factory=TokenSettings)
+    mongo: MongoSettings = Field(default_factory=MongoSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    aws: AwsSettings = Field(default_factory=AwsSettings)
+    streams: StreamSettings = Field(default_factory=StreamSettings)

@@ -1,0 +1,126 @@
+"""The chat sessions."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pymongo import DESCENDING, ReturnDocument
+from pymongo.asynchronous.collection import AsyncCollection
+
+from aula_chat.domain.sessions import UNTITLED, Session
+from aula_common.mongo import mongo_errors
+
+Document = dict[str, Any]
+
+
+class SessionRepository:
+    """The collection `sessions`."""
+
+    def __init__(self, collection: AsyncCollection[Document]) -> None:
+        self._sessions = collection
+
+    async def create(self, session: Session) -> None:
+        """Keep a new session."""
+        with mongo_errors():
+            await self._sessions.insert_one(_to_document(session))
+
+    async def find(self, session_id: str) -> Session | None:
+        """The session of that id."""
+        return await self._find({"_id": session_id})
+
+    async def find_owned(self, session_id: str, user_id: str) -> Session | None:
+        """The session of that id, if it is that person's."""
+        return await self._find({"_id": session_id, "userId": user_id})
+
+    async def page(
+        self,
+        user_id: str,
+        *,
+        offset: int,
+        limit: int,
+        title_contains: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> tuple[list[Session], int]:
+        """A page of a person's sessions, newest first, and how many there are."""
+        query: Document = {"userId": user_id}
+        if title_contains:
+            query["title"] = {"$regex": re.escape(title_contains), "$options": "i"}
+        query |= {f"metadata.{key}": value for key, value in (metadata or {}).items()}
+        with mongo_errors():
+            total = await self._sessions.count_documents(query)
+            cursor = (
+                self._sessions.find(query).sort("updatedAt", DESCENDING).skip(offset).limit(limit)
+            )
+            return [_to_session(document) async for document in cursor], total
+
+    async def update(self, session_id: str, user_id: str, fields: Document) -> Session | None:
+        """Set `title` or `modelId` of a person's session; None if there is none."""
+        with mongo_errors():
+            document = await self._sessions.find_one_and_update(
+                {"_id": session_id, "userId": user_id},
+                {"$set": fields},
+                return_document=ReturnDocument.AFTER,
+            )
+        return _to_session(document) if document else None
+
+    async def record_answer(
+        self, session_id: str, *, stream_id: str, tokens: int, title: str, at: datetime
+    ) -> None:
+        """Note an answer: the session moves up, its tokens grow once for each stream.
+
+        An untitled session takes the title.
+        """
+        with mongo_errors():
+            await self._sessions.update_one(
+                {"_id": session_id, "lastStreamId": {"$ne": stream_id}},
+                {
+                    "$set": {
+                        "updatedAt": at,
+                        "lastStreamId": stream_id,
+                        "lastTokensUsed": tokens,
+                    },
+                    "$inc": {"totalTokensUsed": tokens},
+                },
+            )
+            await self._sessions.update_one(
+                {"_id": session_id, "title": UNTITLED}, {"$set": {"title": title}}
+            )
+
+    async def delete(self, session_id: str) -> None:
+        """Remove a session."""
+        with mongo_errors():
+            await self._sessions.delete_one({"_id": session_id})
+
+    async def _find(self, query: Document) -> Session | None:
+        with mongo_errors():
+            document = await self._sessions.find_one(query)
+        return _to_session(document) if document else None
+
+
+def _to_document(session: Session) -> Document:
+    return {
+        "_id": session.id,
+        "userId": session.user_id,
+        "title": session.title,
+        "modelId": session.model_id,
+        "createdAt": session.created_at,
+        "updatedAt": session.updated_at,
+        "metadata": dict(session.metadata),
+        "totalTokensUsed": session.total_tokens_used,
+    }
+
+
+def _to_session(document: Document) -> Session:
+    return Session(
+        id=document["_id"],
+        user_id=document["userId"],
+        title=document["title"],
+        model_id=document["modelId"],
+        created_at=document["createdAt"],
+        updated_at=document["updatedAt"],
+        metadata=document["metadata"],
+        last_stream_id=document.get("lastStreamId"),
+        last_tokens_used=document.get("lastTokensUsed", 0),
+        total_tokens_used=document["totalTokensUsed"],
+    )

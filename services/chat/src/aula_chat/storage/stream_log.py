@@ -1,0 +1,100 @@
+"""The streams' logs in Redis: one Redis stream each, fenced, numbered without a gap.
+
+An entry's id is `<n>-0` with n the number of the last event that it carries, so that nothing
+can be appended twice and a gap shows. All keys of a stream share the hash tag `{streamId}`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from redis.asyncio import Redis
+
+from aula_chat.domain.events import number_of, split_frames
+from aula_chat.domain.ports import LogAnswer, LogAppend
+from aula_common.redis import redis_errors
+
+# KEYS: log, fence, stop. ARGV: fence, expected top, number, data, ttl in seconds.
+# Appends only under the highest fence seen and onto the expected top; answers
+# {accepted, top, fenced, stop asked}.
+_APPEND = """
+local fence = tonumber(redis.call('GET', KEYS[2]) or '0')
+local mine = tonumber(ARGV[1])
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+local top = 0
+if #last > 0 then top = tonumber(string.match(last[1][1], '^(%d+)')) end
+local stop = redis.call('EXISTS', KEYS[3])
+if fence > mine then return {0, top, 1, stop} end
+if top ~= tonumber(ARGV[2]) then return {0, top, 0, stop} end
+redis.call('XADD', KEYS[1], ARGV[3] .. '-0', 'e', ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[5])
+return {1, tonumber(ARGV[3]), 0, stop}
+"""
+
+# KEYS: fence. ARGV: fence, ttl. Only ever raises.
+_RAISE_FENCE = """
+local fence = tonumber(redis.call('GET', KEYS[1]) or '0')
+if fence < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
+return 1
+"""
+
+
+def _key(stream_id: str, what: str) -> str:
+    return f"aula:stream:{{{stream_id}}}:{what}"
+
+
+class RedisStreamLog:
+    """StreamLog over Redis streams."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._append = redis.register_script(_APPEND)
+        self._raise = redis.register_script(_RAISE_FENCE)
+
+    async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer]:
+        """Append to many logs in one round trip; one's refusal does not touch another."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for item in appends:
+                    await self._append(
+                        keys=[_key(item.stream_id, what) for what in ("log", "fence", "stop")],
+                        args=[
+                            item.fence,
+                            item.expected_top,
+                            item.number,
+                            item.data,
+                            item.ttl_seconds,
+                        ],
+                        client=pipeline,
+                    )
+                answers = await pipeline.execute()
+        return [
+            LogAnswer(bool(accepted), int(top), bool(fenced), bool(stop))
+            for accepted, top, fenced, stop in answers
+        ]
+
+    async def read(self, positions: Mapping[str, int]) -> dict[str, list[bytes]]:
+        """The frames after each position, by stream, in one round trip."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for stream_id, position in positions.items():
+                    pipeline.xrange(_key(stream_id, "log"), min=f"({position}-0", max="+")
+                answers = await pipeline.execute()
+        return {
+            stream_id: [
+                frame
+                for _, fields in entries
+                for frame in split_frames(fields[b"e"])
+                if number_of(frame) > position
+            ]
+            for (stream_id, position), entries in zip(positions.items(), answers, strict=True)
+        }
+
+    async def raise_fence(self, stream_id: str, fence: int, *, ttl_seconds: int) -> None:
+        """Refuse appends under lower fences from now on."""
+        with redis_errors():
+            await self._raise(keys=[_key(stream_id, "fence")], args=[fence, ttl_seconds])
+
+    async def ask_stop(self, stream_id: str, *, ttl_seconds: int) -> None:
+        """Have the next append's answer say that a stop was asked for."""
+        with redis_errors():
+            await self._redis.set(_key(stream_id, "stop"), 1, ex=ttl_seconds)

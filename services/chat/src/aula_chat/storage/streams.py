@@ -1,0 +1,261 @@
+"""The stream documents: claim, lease, fence, checkpoint, intent.
+
+Leases are milliseconds of the database's own clock, and every write that matters is one
+conditional update on the fence, so that no process's clock and no sleeper decides anything.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
+
+from aula_chat.domain.streams import (
+    Checkpoint,
+    Outcome,
+    Phase,
+    Reservation,
+    Settlement,
+    SettlementIntent,
+    Stream,
+)
+from aula_chat.storage.stream_documents import (
+    Document,
+    from_intent,
+    from_outcome,
+    from_reservation,
+    from_settlement,
+    to_stream,
+)
+from aula_common.mongo import mongo_errors
+
+_NOW_MS = {"$toLong": "$$NOW"}
+_KEPT_MS = 7 * 24 * 3600 * 1000
+_CLAIM_ATTEMPTS = 3
+
+
+def _lease(seconds: float) -> Document:
+    return {"leaseMs": {"$add": [_NOW_MS, int(seconds * 1000)]}}
+
+
+def _literal(**fields: Any) -> Document:
+    # in a pipeline a string that begins with $ would be read as a field's path
+    return {name: {"$literal": value} for name, value in fields.items()}
+
+
+def _kept() -> Document:
+    return {"purgeAt": {"$add": ["$$NOW", _KEPT_MS]}}
+
+
+class StreamRepository:
+    """The collection `streams`."""
+
+    def __init__(self, collection: AsyncCollection[Document]) -> None:
+        self._streams = collection
+
+    async def claim(self, stream: Stream, *, lease_seconds: float) -> Stream | None:
+        """Take the session for this stream.
+
+        None if it is taken now; else the stream that stands in the way: the session's live
+        one, or the one that was started under the same key.
+        """
+        fields = _literal(
+            sessionId=stream.session_id,
+            userId=stream.user_id,
+            owner=stream.owner,
+            fence=stream.fence,
+            phase=str(stream.phase),
+            live=True,
+            question=stream.question,
+            questionId=stream.question_id,
+            answerId=stream.answer_id,
+            position=stream.position,
+            reservation=from_reservation(stream.reservation),
+            startedAt=stream.started_at,
+        )
+        if stream.idempotency_key is not None:
+            fields |= _literal(idempotencyKey=stream.idempotency_key, bodyDigest=stream.body_digest)
+        update = [{"$set": {**fields, **_lease(lease_seconds)}}]
+        for _ in range(_CLAIM_ATTEMPTS):
+            try:
+                with mongo_errors():
+                    await self._streams.update_one({"_id": stream.id}, update, upsert=True)
+            except DuplicateKeyError:
+                in_the_way = await self._in_the_way(stream)
+                if in_the_way is not None:
+                    return in_the_way
+            else:
+                return None
+        return stream  # taken and freed by others each time: contended
+
+    async def begin(
+        self, stream: Stream, *, position: int, reservation: Reservation, lease_seconds: float
+    ) -> bool:
+        """Promise the stream: it is running, its user's message is kept. False if fenced off."""
+        return await self._advance(
+            stream,
+            _literal(
+                phase=str(Phase.RUNNING),
+                position=position,
+                reservation=from_reservation(reservation),
+            ),
+            lease_seconds,
+        )
+
+    async def renew(
+        self, stream_id: str, fence: int, *, lease_seconds: float, checkpoint: Checkpoint | None
+    ) -> bool | None:
+        """Renew the lease and store the checkpoint, if given.
+
+        Whether a stop was asked for; None if the stream is no longer under this fence.
+        """
+        fields = _lease(lease_seconds)
+        if checkpoint is not None:
+            fields |= _literal(checkpoint={"text": checkpoint.text, "number": checkpoint.number})
+        with mongo_errors():
+            document = await self._streams.find_one_and_update(
+                {"_id": stream_id, "fence": fence, "live": True},
+                [{"$set": fields}],
+                projection={"stopAsked": 1},
+            )
+        return None if document is None else bool(document.get("stopAsked"))
+
+    async def end(
+        self,
+        stream: Stream,
+        *,
+        outcome: Outcome | None,
+        intent: SettlementIntent,
+        last_number: int,
+        ended_at: datetime,
+        lease_seconds: float,
+    ) -> bool:
+        """Store how the stream ended and what it costs, in one write. False if fenced off.
+
+        The session stays taken until `release`.
+        """
+        fields = _literal(
+            phase=str(Phase.ENDED),
+            outcome=from_outcome(outcome) if outcome else None,
+            intent=from_intent(intent),
+            unsettled=True,
+            lastNumber=last_number,
+            endedAt=ended_at,
+        )
+        return await self._advance(stream, fields, lease_seconds)
+
+    async def release(self, stream: Stream, *, settlement: Settlement | None) -> bool:
+        """Free the session of an ended stream, with accounting's answer if it came in time."""
+        fields: Document = {"leaseMs": 0}
+        removed = ["live", "checkpoint"]
+        if settlement is not None:
+            fields |= _literal(settlement=from_settlement(settlement)) | _kept()
+            removed.append("unsettled")
+        with mongo_errors():
+            result = await self._streams.update_one(
+                {"_id": stream.id, "fence": stream.fence, "live": True},
+                [{"$set": fields}, {"$unset": removed}],
+            )
+        return result.matched_count == 1
+
+    async def discard(self, stream: Stream) -> None:
+        """Remove a claim of which nothing came."""
+        with mongo_errors():
+            await self._streams.delete_one({"_id": stream.id, "fence": stream.fence})
+
+    async def ask_stop(self, session_id: str) -> Stream | None:
+        """Flag the session's live stream to stop; the stream, or None if nothing runs."""
+        with mongo_errors():
+            document = await self._streams.find_one_and_update(
+                {"sessionId": session_id, "live": True, "phase": {"$ne": str(Phase.ENDED)}},
+                {"$set": {"stopAsked": True}},
+                return_document=ReturnDocument.AFTER,
+            )
+        return to_stream(document) if document else None
+
+    async def find(self, stream_id: str) -> Stream | None:
+        """The stream of that id."""
+        return await self._find_one({"_id": stream_id})
+
+    async def find_live(self, session_id: str) -> Stream | None:
+        """The session's live stream."""
+        return await self._find_one({"sessionId": session_id, "live": True})
+
+    async def find_latest(self, session_id: str) -> Stream | None:
+        """The session's stream that was promised last, running or ended."""
+        with mongo_errors():
+            async for document in (
+                self._streams.find({"sessionId": session_id, "phase": {"$ne": str(Phase.CLAIMED)}})
+                .sort("startedAt", DESCENDING)
+                .limit(1)
+            ):
+                return to_stream(document)
+        return None
+
+    async def find_expired(self, limit: int = 20) -> list[str]:
+        """Ids of live streams whose lease is past by the database's clock."""
+        query = {"live": True, "$expr": {"$lt": ["$leaseMs", _NOW_MS]}}
+        with mongo_errors():
+            cursor = self._streams.find(query, {"_id": 1}).sort("leaseMs", ASCENDING).limit(limit)
+            return [document["_id"] async for document in cursor]
+
+    async def take(self, stream_id: str, *, owner: str, lease_seconds: float) -> Stream | None:
+        """Raise the fence of a stream whose lease is past and own it; None if it isn't past."""
+        with mongo_errors():
+            document = await self._streams.find_one_and_update(
+                {"_id": stream_id, "live": True, "$expr": {"$lt": ["$leaseMs", _NOW_MS]}},
+                [
+                    {
+                        "$set": {
+                            "fence": {"$add": ["$fence", 1]},
+                            **_literal(owner=owner),
+                            **_lease(lease_seconds),
+                        }
+                    }
+                ],
+                return_document=ReturnDocument.AFTER,
+            )
+        return to_stream(document) if document else None
+
+    async def find_unsettled(self, limit: int = 50) -> list[Stream]:
+        """Ended and freed streams whose intent accounting has not answered yet, oldest first."""
+        query = {"unsettled": True, "live": {"$exists": False}}
+        with mongo_errors():
+            cursor = self._streams.find(query).sort("endedAt", ASCENDING).limit(limit)
+            return [to_stream(document) async for document in cursor]
+
+    async def record_settlement(self, stream_id: str, settlement: Settlement) -> None:
+        """Keep accounting's answer."""
+        fields = _literal(settlement=from_settlement(settlement)) | _kept()
+        with mongo_errors():
+            await self._streams.update_one(
+                {"_id": stream_id}, [{"$set": fields}, {"$unset": ["unsettled"]}]
+            )
+
+    async def delete_of_session(self, session_id: str) -> None:
+        """Remove the session's settled streams; an unsettled one stays until it is."""
+        with mongo_errors():
+            await self._streams.delete_many(
+                {"sessionId": session_id, "live": {"$exists": False}, "unsettled": {"$ne": True}}
+            )
+
+    async def _advance(self, stream: Stream, fields: Document, lease_seconds: float) -> bool:
+        with mongo_errors():
+            result = await self._streams.update_one(
+                {"_id": stream.id, "fence": stream.fence, "live": True},
+                [{"$set": {**fields, **_lease(lease_seconds)}}],
+            )
+        return result.matched_count == 1
+
+    async def _in_the_way(self, stream: Stream) -> Stream | None:
+        if stream.idempotency_key is not None:
+            query = {"userId": stream.user_id, "idempotencyKey": stream.idempotency_key}
+            if (same := await self._find_one(query)) is not None:
+                return same
+        return await self.find_live(stream.session_id)
+
+    async def _find_one(self, query: Document) -> Stream | None:
+        with mongo_errors():
+            document = await self._streams.find_one(query)
+        return to_stream(document) if document else None
