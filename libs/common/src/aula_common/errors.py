@@ -85,6 +85,17 @@ class MethodNotAllowedError(AulaError):
         )
 
 
+class RequestTimeoutError(AulaError):
+    """The body came too slowly."""
+
+    code = "request_timeout"
+    status = 408
+    title = "Request timeout"
+
+    def __init__(self) -> None:
+        super().__init__("The body took too long to arrive.")
+
+
 class ConflictError(AulaError):
     """The state of the resource forbids it now."""
 

@@ -9,31 +9,41 @@ from typing import Any
 import structlog
 
 _SECRET_KEYS = re.compile(
-    r"password|secret|authorization|cookie|api_?key|private_?key|(access|refresh|id)_?token"
-    r"|^token$|^(text|content|message_text|prompt|body)$",
+    r"passw|passphrase|secret|authorization|cookie|credentials?$|api[-_]?key|private[-_]?key"
+    r"|(access|refresh|id|session)[-_]?token|^token$|^(text|content|message_text|prompt|body)$",
     re.IGNORECASE,
 )
 _SECRET_TEXT = re.compile(
     r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
-    r"|(?<=://)[^/\s:@]*:[^@/\s]+(?=@)"  # the credentials in an address
-    r"|(?i:(?<=bearer )\S+)"
+    r"|(?<=://)[^/\s:@]*:[^/\s]+(?=@)"  # the credentials in an address
+    r"|(?i:(?<=bearer )\S+|(?<=basic )\S+)"
+)
+# password=…, "clientSecret": "…": in a form, a query, a JSON text
+_SECRET_PAIR = re.compile(
+    r"""((?:password|secret|token|api[-_]?key)["']?\s?[=:]\s?["']?)[^\s"'&,}]+""", re.IGNORECASE
 )
 _REDACTED = "[redacted]"
+_PLAIN = (int, float, type(None))
 
 
 def redact(value: Any) -> Any:
-    """The value with tokens and credentials replaced, at any depth."""
+    """The value with tokens and credentials replaced, at any depth; fit for JSON."""
     if isinstance(value, str):
-        return _SECRET_TEXT.sub(_REDACTED, value)
+        return _SECRET_PAIR.sub(rf"\1{_REDACTED}", _SECRET_TEXT.sub(_REDACTED, value))
     if isinstance(value, dict):
-        return {k: _REDACTED if _is_secret(k) else redact(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
+        return {
+            redact(str(key)): _REDACTED if _is_secret(key) else redact(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
         return [redact(item) for item in value]
-    return value
+    if isinstance(value, bytes):
+        return redact(value.decode(errors="backslashreplace"))
+    return value if isinstance(value, _PLAIN) else redact(str(value))
 
 
 def _is_secret(key: object) -> bool:
-    return isinstance(key, str) and _SECRET_KEYS.search(key) is not None
+    return _SECRET_KEYS.search(str(key)) is not None
 
 
 def _redact_event(
@@ -72,7 +82,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter()],
+            foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,

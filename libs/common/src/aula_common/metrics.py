@@ -21,6 +21,7 @@ class Metrics:
         self.request_seconds = self.histogram(
             "http_request_seconds", "Time to the answer's first byte.", ["method", "route"]
         )
+        self.errors = self.counter("expected_errors", "Expected errors answered.", ["code"])
 
     def counter(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Counter:
         """A number that only grows."""

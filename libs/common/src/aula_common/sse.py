@@ -1,5 +1,6 @@
 """Server-sent events that no content can break."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -17,9 +18,12 @@ def sse_frame(data: Any, *, event: str | None = None, event_id: str | None = Non
     """One event, its data as JSON on a single line.
 
     JSON escapes CR and LF, so no text can end the line; `event` and `event_id` are ours and
-    must hold neither. Text must be valid Unicode (no lone surrogates).
+    must hold neither.
     """
-    payload = _encoder.encode(data)
+    try:
+        payload = _encoder.encode(data)
+    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can carry
+        payload = json.dumps(data, default=str).encode()
     for raw, escaped in _LINE_ENDS:
         if raw in payload:
             payload = payload.replace(raw, escaped)

@@ -46,7 +46,7 @@ def parse_jwks(document: Mapping[str, Any]) -> dict[str, VerificationKey]:
             continue
         try:
             parsed = jwt.PyJWK.from_dict(entry)
-        except (jwt.PyJWTError, ValueError, TypeError):
+        except (jwt.PyJWTError, ValueError, TypeError, NotImplementedError):  # the last: alg "none"
             _log.warning("key not understood", kid=kid)
             continue
         if parsed.algorithm_name in ASYMMETRIC_ALGORITHMS:

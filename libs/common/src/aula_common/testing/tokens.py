@@ -23,6 +23,7 @@ class TokenMint:
         self.clock = clock or SystemClock()
         self.private_key = Ed25519PrivateKey.generate()
         self.kid = new_id("key")
+        self._keys = parse_jwks(self.jwks())
 
     def jwks(self) -> dict[str, Any]:
         """The key set document."""
@@ -31,7 +32,7 @@ class TokenMint:
 
     async def find(self, kid: str) -> VerificationKey | None:
         """The key of that id, if it is this mint's."""
-        return parse_jwks(self.jwks()).get(kid)
+        return self._keys.get(kid)
 
     def verifier(self, service: str) -> TokenVerifier:
         """A verifier for that service which trusts this mint alone."""

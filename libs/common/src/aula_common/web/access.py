@@ -1,5 +1,6 @@
 """Who may call an endpoint, as dependencies that return the principal."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -27,15 +28,7 @@ async def authenticate(
         return principal
     if not is_id(acting_for):
         raise MalformedRequestError("X-On-Behalf-Of is not an identifier.")
-    return Principal(
-        id=principal.id,
-        role=principal.role,
-        token_id=principal.token_id,
-        issued_at=principal.issued_at,
-        expires_at=principal.expires_at,
-        scopes=principal.scopes,
-        acting_for=acting_for,
-    )
+    return replace(principal, acting_for=acting_for)
 
 
 def user(*roles: Role) -> Any:

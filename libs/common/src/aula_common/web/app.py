@@ -69,14 +69,27 @@ def create_service_app(
                 allow_origins=settings.cors_origin,
                 allow_credentials=True,
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
-                expose_headers=["X-Request-Id", "Retry-After"],
+                allow_headers=[
+                    "Authorization",
+                    "Content-Type",
+                    "Idempotency-Key",
+                    "Last-Event-ID",
+                    "X-Request-Id",
+                ],
+                expose_headers=[
+                    "Retry-After",
+                    "X-RateLimit-Limit",
+                    "X-RateLimit-Remaining",
+                    "X-RateLimit-Reset",
+                    "X-Request-Id",
+                ],
             ),
             Middleware(BodyLimit, limit=settings.max_body_bytes),
         ],
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # a redirect would be built from the Host header
         responses=dict.fromkeys(("4XX", 422, "5XX"), PROBLEM),
     )
     app.state.metrics = metrics

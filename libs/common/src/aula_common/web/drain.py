@@ -13,7 +13,9 @@ class Drain:
 
     def __init__(self) -> None:
         self.started = asyncio.Event()
-        self._work: list[Callable[[], Awaitable[None]]] = []
+        self._work: list[Callable[[], Awaitable[None]]] = [self._requests_ended]
+        self._requests: set[object] = set()
+        self._no_request = asyncio.Event()
 
     @property
     def active(self) -> bool:
@@ -24,13 +26,37 @@ class Drain:
         """Have `work()` awaited when the drain has begun; it returns when all is finished."""
         self._work.append(work)
 
+    def hold(self) -> Callable[[], None]:
+        """Have the drain wait until the function that is returned was called."""
+        holder = object()
+        self._requests.add(holder)
+
+        def release() -> None:
+            self._requests.discard(holder)
+            if not self._requests:
+                self._no_request.set()
+
+        return release
+
     async def run(self, deadline: float) -> None:
         """Refuse new work and wait for the running, at most `deadline` seconds."""
         self.started.set()
         _log.info("drain started", deadline=deadline)
         try:
             async with asyncio.timeout(deadline):
-                await asyncio.gather(*(work() for work in self._work))
+                await asyncio.gather(*(_finish(work) for work in self._work))
         except TimeoutError:
             _log.warning("drain deadline passed")
         _log.info("drain ended")
+
+    async def _requests_ended(self) -> None:
+        while self._requests:
+            self._no_request.clear()
+            await self._no_request.wait()
+
+
+async def _finish(work: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await work()
+    except Exception:  # noqa: BLE001 - one failure must neither cut other work nor keep us alive
+        _log.exception("work failed while draining")

@@ -1,5 +1,6 @@
 """What operators and load balancers ask a service."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from aula_common.security.principal import Principal
 from aula_common.web.access import user_or_service
 from aula_common.web.drain import Drain
 from aula_common.web.schemas import ResponseModel
+
+_READINESS_SECONDS = 5
 
 
 class Health(ResponseModel):
@@ -51,7 +54,11 @@ def health_router(*, service: str, version: str, prefix: str, clock: Clock) -> A
         drain: Drain = request.app.state.drain
         if drain.active:
             raise UnavailableError("this instance", retry_after=1)
-        await request.app.state.readiness()
+        try:
+            async with asyncio.timeout(_READINESS_SECONDS):
+                await request.app.state.readiness()
+        except TimeoutError as error:
+            raise UnavailableError("this instance") from error
         return {"status": "ok"}
 
     @router.get("/metrics", include_in_schema=False)

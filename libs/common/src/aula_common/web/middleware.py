@@ -118,7 +118,7 @@ class BodyLimit:
                 async with asyncio.timeout(max(0.0, ends_at - time.monotonic())):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, "The body took too long.") from None
+                raise HTTPException(408) from None
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 complete = not message.get("more_body", False)
@@ -130,7 +130,11 @@ class BodyLimit:
 
 
 class RefuseWhileDraining:
-    """Answers 503 to what arrives after the drain began; probes and running requests go on."""
+    """Answers 503 to what arrives after the drain began; probes and running requests go on.
+
+    The drain waits for running requests, but not for event streams: those end with the work
+    that feeds them, or when they see the drain.
+    """
 
     def __init__(self, app: ASGIApp, *, drain: Drain) -> None:
         self._app = app
@@ -138,9 +142,29 @@ class RefuseWhileDraining:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and self._drain.active and scope["path"] not in _QUIET_PATHS:
+        if scope["type"] != "http" or scope["path"] in _QUIET_PATHS:
+            await self._app(scope, receive, send)
+            return
+        if self._drain.active:
             error = UnavailableError("this instance", retry_after=1)
             error.headers["Connection"] = "close"
             await problem_response(error)(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        release = self._drain.hold()
+
+        async def send_watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and _is_event_stream(message):
+                release()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_watched)
+        finally:
+            release()
+
+
+def _is_event_stream(message: Message) -> bool:
+    return any(
+        name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in message.get("headers", ())
+    )

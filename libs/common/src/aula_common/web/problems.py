@@ -16,9 +16,14 @@ from aula_common.errors import (
     MethodNotAllowedError,
     NotFoundError,
     PayloadTooLargeError,
+    RequestTimeoutError,
     UnauthorizedError,
 )
+from aula_common.logging import get_logger
+from aula_common.metrics import Metrics
 from aula_common.requests import request_id
+
+_log = get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _MAX_FIELD_CHARACTERS = 200
@@ -42,7 +47,8 @@ def problem_document(error: AulaError) -> dict[str, Any]:
 def problem_response(error: AulaError) -> Response:
     """The answer for an error, with its headers."""
     return Response(
-        json.dumps(problem_document(error)).encode(),  # ASCII: a lone surrogate can't break it
+        # ASCII: a lone surrogate can't break it
+        json.dumps(problem_document(error), default=str).encode(),
         status_code=error.status,
         media_type=MEDIA_TYPE,
         headers=error.headers,
@@ -79,13 +85,19 @@ def _field(location: tuple[int | str, ...]) -> str:
     return name.encode("ascii", "backslashreplace").decode()
 
 
+def _reason(error: Mapping[str, Any]) -> str:
+    if error["type"] == "union_tag_invalid":  # the one message that repeats the input
+        return "Input is of no kind that is expected here"
+    return str(error["msg"])
+
+
 def from_validation(errors: list[Mapping[str, Any]]) -> AulaError:
     """Our error for what pydantic found."""
     if any(error["type"] == "json_invalid" for error in errors):
         return MalformedRequestError("The body is not valid JSON.")
     return ValidationFailedError(
         [
-            {"field": _field(tuple(error["loc"])), "message": str(error["msg"])}
+            {"field": _field(tuple(error["loc"])), "message": _reason(error)}
             for error in errors[:_MAX_ERRORS]
         ]
     )
@@ -100,6 +112,7 @@ def from_http(error: HTTPException, *, body_limit: int) -> AulaError:
         403: ForbiddenError,
         404: NotFoundError,
         405: lambda: MethodNotAllowedError(allowed),
+        408: RequestTimeoutError,
         413: lambda: PayloadTooLargeError(body_limit),
     }
     return ours.get(error.status_code, lambda: _OtherHttpError(error))()
@@ -108,8 +121,11 @@ def from_http(error: HTTPException, *, body_limit: int) -> AulaError:
 def install_problem_handlers(app: FastAPI, *, body_limit: int) -> None:
     """Answer every expected error of this application with a problem document."""
 
-    async def on_aula(_request: Request, error: Exception) -> Response:
+    async def on_aula(request: Request, error: Exception) -> Response:
         assert isinstance(error, AulaError)  # noqa: S101 - registered for it alone
+        metrics: Metrics = request.app.state.metrics
+        metrics.errors.labels(error.code).inc()
+        _log.info("expected error", code=error.code, status=error.status)
         return problem_response(error)
 
     async def on_http(_request: Request, error: Exception) -> Response:

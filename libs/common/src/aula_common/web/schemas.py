@@ -1,6 +1,7 @@
 """What requests and answers look like: camelCase on the wire, strict, bounded."""
 
 import math
+import re
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -9,13 +10,19 @@ from pydantic.alias_generators import to_camel
 
 from aula_common.ids import is_id
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNCLEAN = "must not contain NUL or lone surrogates"
 MAX_INTEGER = 2**53 - 1  # what every JSON reader represents exactly
 
 
+def _is_clean(text: str) -> bool:
+    """Whether databases and encoders take the text: no NUL, no half of a surrogate pair."""
+    return "\0" not in text and (text.isascii() or _SURROGATE.search(text) is None)
+
+
 def _clean(text: str) -> str:
-    if "\0" in text:
-        msg = "must not contain NUL"
-        raise ValueError(msg)
+    if not _is_clean(text):
+        raise ValueError(_UNCLEAN)
     return text
 
 
@@ -33,32 +40,40 @@ Count = Annotated[int, Strict(), Field(ge=0, le=MAX_INTEGER)]
 Boolean = Annotated[bool, Strict()]
 
 
-def _contains_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_contains_nul(key) or _contains_nul(item) for key, item in value.items())
-    if isinstance(value, list):
-        return any(_contains_nul(item) for item in value)
-    return False
+def _all_clean(data: Any) -> bool:
+    waiting = [data]
+    while waiting:  # no recursion: the input says how deep it is
+        value = waiting.pop()
+        if isinstance(value, str):
+            if not _is_clean(value):
+                return False
+        elif isinstance(value, dict):
+            waiting.extend(value.keys())
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+    return True
 
 
 class RequestModel(BaseModel):
-    """A request's body: camelCase only, unknown fields and NUL refused.
+    """A request's body: camelCase only; unknown fields, NUL and lone surrogates refused.
 
     Numbers and booleans take `Integer`, `Count` and `Boolean`, which convert nothing.
     """
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, allow_inf_nan=False
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_nul(cls, data: Any) -> Any:
-        if _contains_nul(data):
-            msg = "must not contain NUL"
-            raise ValueError(msg)
+    def _refuse_unclean(cls, data: Any) -> Any:
+        if not _all_clean(data):
+            raise ValueError(_UNCLEAN)
         return data
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from aula_common.logging import get_logger
 from aula_common.settings import ServiceSettings
 from aula_common.web.drain import Drain
+from aula_common.web.protocol import Protocol
 
 _log = get_logger(__name__)
 
@@ -23,6 +24,7 @@ class DrainingServer(uvicorn.Server):
         self._deadline = deadline
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = False
 
     async def serve(self, sockets: Any = None) -> None:
         """Serve until asked to end."""
@@ -31,9 +33,10 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
         """Called in the main thread, between two instructions, when a signal comes."""
-        if self._drain.active or self._loop is None:
+        if self._asked or self._loop is None:
             self.should_exit = self.force_exit = True
         else:
+            self._asked = True
             self._loop.call_soon_threadsafe(self._start_drain)
 
     def _start_drain(self) -> None:
@@ -41,8 +44,10 @@ class DrainingServer(uvicorn.Server):
             self._draining = asyncio.create_task(self._drain_and_exit(), name="drain")
 
     async def _drain_and_exit(self) -> None:
-        await self._drain.run(self._deadline)
-        self.should_exit = True
+        try:
+            await self._drain.run(self._deadline)
+        finally:
+            self.should_exit = True
 
 
 def run(app: FastAPI, settings: ServiceSettings) -> None:
@@ -52,7 +57,7 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,

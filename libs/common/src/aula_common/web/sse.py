@@ -1,14 +1,15 @@
 """The response that carries server-sent events."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterable
-from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from aula_common.logging import get_logger
 from aula_common.sse import sse_frame
+from aula_common.web.protocol import ABORT
 
 _log = get_logger(__name__)
 
@@ -20,13 +21,15 @@ HEADERS = (
     (b"x-accel-buffering", b"no"),
 )
 COMMENT = b": \n\n"
+_COMMENT_MESSAGE = {"type": "http.response.body", "body": COMMENT, "more_body": True}
 
 
 class EventStreamResponse(Response):
     """Sends byte chunks as they come, each within `send_deadline` seconds.
 
-    A reader too slow for that is cut; one that leaves ends the iteration at once. A comment
-    goes out when nothing else did for `comment_every` seconds.
+    A chunk is one or more whole events. A reader too slow for the deadline is cut; one that
+    leaves ends the iteration at once, and an iterator that has `aclose` is closed in each case.
+    A comment goes out when nothing else did for `comment_every` seconds.
     """
 
     media_type = "text/event-stream"
@@ -42,6 +45,8 @@ class EventStreamResponse(Response):
         self._chunks = chunks
         self._send_deadline = send_deadline
         self._comment_every = comment_every
+        self._sent_at = time.monotonic()
+        self._stalled_since: float | None = None
         self.status_code = 200
         self.background = None
         self.raw_headers = [
@@ -49,7 +54,7 @@ class EventStreamResponse(Response):
             *((key.lower().encode(), value.encode()) for key, value in (headers or {}).items()),
         ]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the stream until it ends, the reader leaves or is too slow."""
         await send(
             {
@@ -60,52 +65,58 @@ class EventStreamResponse(Response):
         )
         sending = asyncio.create_task(self._send_all(send), name="send events")
         leaving = asyncio.create_task(_disconnected(receive), name="watch for the reader's leave")
+        watching = asyncio.create_task(self._watch(send), name="watch the reader's pace")
+        tasks = (sending, leaving, watching)
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            if not sending.done():
-                sending.cancel()
-            await asyncio.gather(leaving, sending, return_exceptions=True)
-        if not sending.cancelled() and (error := sending.exception()) is not None:
-            if isinstance(error, TimeoutError):
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done() and not sending.done():
                 _log.warning("reader cut", reason="slow")
-            else:
-                raise error
+                # closing would wait for the reader to take what is buffered
+                if (abort := scope.get("extensions", {}).get(ABORT)) is not None:
+                    abort()
+                    await asyncio.wait({leaving}, timeout=1)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if not sending.cancelled() and (error := sending.exception()) is not None:
+            raise error
 
     async def _send_all(self, send: Send) -> None:
         chunks = aiter(self._chunks)
-        pending: asyncio.Task[bytes] | None = None
         try:
-            while True:
-                pending = pending or asyncio.ensure_future(_next(chunks))
-                done, _ = await asyncio.wait({pending}, timeout=self._comment_every)
-                if not done:
-                    await self._send(send, COMMENT)
-                    continue
-                try:
-                    chunk = pending.result()
-                except StopAsyncIteration:
-                    break
-                finally:
-                    pending = None
-                await self._send(send, chunk)
+            async for chunk in chunks:
+                self._stalled_since = time.monotonic()
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                self._stalled_since = None
+                self._sent_at = time.monotonic()
+            self._stalled_since = time.monotonic()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            if pending is not None:
-                pending.cancel()
-                await asyncio.gather(pending, return_exceptions=True)
             if (close := getattr(chunks, "aclose", None)) is not None:
                 await close()
 
-    async def _send(self, send: Send, body: bytes) -> None:
-        async with asyncio.timeout(self._send_deadline):
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+    async def _watch(self, send: Send) -> None:
+        """Send comments in quiet times; return when the reader is too slow.
 
-
-async def _next(chunks: Any) -> bytes:
-    chunk: bytes = await anext(chunks)
-    return chunk
+        One task for the stream and nothing for the chunk: this is the hottest path there is.
+        """
+        while True:
+            if self._stalled_since is not None:
+                wait = self._stalled_since + self._send_deadline - time.monotonic()
+                if wait <= 0:
+                    return
+            elif (wait := self._sent_at + self._comment_every - time.monotonic()) <= 0:
+                try:
+                    async with asyncio.timeout(self._send_deadline):
+                        await send(
+                            {"type": "http.response.body", "body": COMMENT, "more_body": True}
+                        )
+                except TimeoutError:
+                    return
+                self._sent_at = time.monotonic()
+                continue
+            await asyncio.sleep(min(wait, self._send_deadline))
 
 
 async def _disconnected(receive: Receive) -> None:

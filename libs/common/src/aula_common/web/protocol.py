@@ -1,0 +1,78 @@
+"""uvicorn's HTTP protocol, with bounds that it lacks."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+ABORT = "aula.abort"  # the scope's extension that drops a connection at once, what is buffered too
+_HEAD_SECONDS = 10.0
+_HEAD_BYTES = 65_536
+_LINGER_SECONDS = 5.0
+
+
+class Protocol(HttpToolsProtocol):
+    """Cuts who dawdles with a request's head, or goes on sending a body after its answer.
+
+    Such an answer (too large, too slow) is not followed by an immediate close: a sender that
+    is still busy would lose it.
+    """
+
+    _cut: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._cut_after(_HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._cut_after(None)
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """A request's first byte came."""
+        super().on_message_begin()
+        extensions: dict[str, Any] = {ABORT: self.transport.abort}
+        self.scope["extensions"] = extensions
+        self._head_bytes = 0
+        self._cut_after(_HEAD_SECONDS)
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the target came."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header came."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._cut_after(None)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is whole."""
+        self._cut_after(None)
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is out; perhaps before the body was in."""
+        pipelined = bool(self.pipeline)
+        super().on_response_complete()
+        if not pipelined and self.cycle.more_body and not self.transport.is_closing():
+            self._cut_after(_LINGER_SECONDS)
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > _HEAD_BYTES:
+            msg = "the head is too large"
+            raise ValueError(msg)  # the parser makes it a 400
+
+    def _cut_after(self, seconds: float | None) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+        self._cut = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
