@@ -18,7 +18,7 @@ from aula_devstack.state import StateFile
 from aula_devstack.temporary import temporary_home
 
 INTERRUPTED = 130
-LEDGER_COLUMNS = ("id", "recordedAt", "kind", "amount", "allocationId")
+LEDGER_COLUMNS = ("id", "kind", "amount", "recordedAt")
 
 
 def run(*, home: Path, pace_ms: float) -> int:
@@ -73,7 +73,7 @@ def _show(console: Console, *, url: str, people: DemoPeople) -> int:
     if not failures:
         console.print(
             "\nWhat ada saw, what sam saw and what is stored are the same "
-            f"{len(outcome.stored_text)} characters; "
+            f"{len(outcome.stored_text)} characters.\n"
             f"{outcome.before} - {outcome.charge} = {outcome.after}, and nothing is held.",
             style="bold green",
         )
