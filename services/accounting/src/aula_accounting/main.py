@@ -1,4 +1,4 @@
-"""The application, and how it is started."""
+"""The application: `python -m aula_accounting.main` serves it."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from fastapi import FastAPI
 
-from aula_accounting.api.router import ALIAS_PREFIX, PREFIX, alias_router, router
+from aula_accounting.api.router import PREFIX, alias_router, router
 from aula_accounting.domain.errors import SchemaError
 from aula_accounting.factory import create_context
 from aula_accounting.settings import Settings
@@ -23,20 +23,22 @@ from aula_common.tasks import Supervisor
 from aula_common.web.app import create_service_app
 from aula_common.web.server import run
 
-__all__ = ["ALIAS_PREFIX", "PREFIX", "create_app", "main"]
-
 _log = get_logger(__name__)
 _START_DEADLINE_SECONDS = 30
 
 
 def create_app(
-    settings: Settings, *, clock: Clock | None = None, verifier: TokenVerifier | None = None
+    settings: Settings | None = None,
+    *,
+    clock: Clock | None = None,
+    verifier: TokenVerifier | None = None,
 ) -> FastAPI:
-    """The service's application.
+    """The application for these settings, or for those of the environment.
 
     Its start waits for the database for 30 s (UnavailableError) and raises SchemaError unless
     the schema is at head. A `verifier` given replaces the one that the settings describe.
     """
+    settings = settings or Settings()
     clock = clock or SystemClock()
 
     @asynccontextmanager

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aula_accounting.domain.rates import Rate
@@ -22,7 +22,7 @@ class RateStore:
 
     async def current(self, *, at: datetime, model_id: str | None = None) -> Sequence[Rate]:
         """The rate of each model at that moment, by model id."""
-        query = sa.select(*_FIELDS).where(rates.c.starts_at <= at).distinct(rates.c.model_id)
+        query = sa.select(*_FIELDS).where(rates.c.starts_at <= at).ext(distinct_on(rates.c.model_id))
         if model_id is not None:
             query = query.where(rates.c.model_id == model_id)
         rows = await self._connection.execute(
