@@ -20,6 +20,7 @@ from aula_auth.services.signing import KeyRingSigner
 from aula_auth.settings import Settings
 from aula_common.clock import SystemClock
 from aula_common.errors import AulaError
+from aula_common.logging import configure_logging
 from aula_common.security.principal import Role
 
 Result = TypeVar("Result")
@@ -93,6 +94,7 @@ async def _rotate_keys() -> str | None:
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
     """The result, or what is wrong in one line and exit code 1."""
+    configure_logging("auth", "ERROR")
     try:
         return asyncio.run(work)
     except AulaError as error:

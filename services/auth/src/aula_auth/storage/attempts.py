@@ -1,6 +1,7 @@
 """Counters of attempts in MongoDB, so that all replicas count together."""
 
 import hashlib
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,10 +23,12 @@ class AttemptRepository:
     async def add(self, key: str, *, now: datetime, window: timedelta) -> Tally:
         """Count one attempt; the tally with it."""
         with mongo_errors():
-            try:
-                found = await self._increment(key, now=now, window=window)
-            except DuplicateKeyError:  # two first attempts at once: the other one inserted it
-                found = await self._increment(key, now=now, window=window)
+            while (found := await self._increment(key, now=now, window=window)) is None:
+                # no upsert: of first attempts at once, each engine lets another one fail
+                with suppress(DuplicateKeyError):
+                    await self._attempts.insert_one(
+                        {"_id": _hashed(key), "attempts": 0, "resets_at": now + window}
+                    )
         return Tally(count=found["attempts"], resets_at=found["resets_at"])
 
     async def forget(self, key: str) -> None:
@@ -40,7 +43,9 @@ class AttemptRepository:
                 {"_id": _hashed(key), "attempts": {"$gt": 0}}, {"$inc": {"attempts": -1}}
             )
 
-    async def _increment(self, key: str, *, now: datetime, window: timedelta) -> dict[str, Any]:
+    async def _increment(
+        self, key: str, *, now: datetime, window: timedelta
+    ) -> dict[str, Any] | None:
         running = {"$gt": ["$resets_at", now]}
         update = [
             {
@@ -50,11 +55,9 @@ class AttemptRepository:
                 }
             }
         ]
-        found = await self._attempts.find_one_and_update(
-            {"_id": _hashed(key)}, update, upsert=True, return_document=ReturnDocument.AFTER
+        return await self._attempts.find_one_and_update(
+            {"_id": _hashed(key)}, update, return_document=ReturnDocument.AFTER
         )
-        assert found is not None  # noqa: S101 - an upsert that answers with the document after it
-        return found
 
 
 def _hashed(key: str) -> str:
