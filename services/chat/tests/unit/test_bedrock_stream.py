@@ -87,14 +87,12 @@ async def test_a_stall_after_the_finish_ends_at_the_idle_deadline() -> None:
 async def test_half_a_frame_again_and_again_is_no_progress() -> None:
     class Trickle(Body):
         async def readany(self) -> bytes:
-            await asyncio.sleep(0)
-            return await super().readany() or b"\x00\x00"
+            await _until_past(0.03)
+            return await super().readany()
 
-    frame = text_frame("a")
-    late = event_frame("messageStop", {"stopReason": "x" * 60_000})
-    pieces = [frame, *(late[at : at + 1] for at in range(len(late) - 1))]
-    loop = asyncio.get_running_loop()
-    stream = ConverseStream(Trickle(*pieces), first_deadline=loop.time() + 5, idle_timeout=0.02)
+    pieces = [text_frame("a"), *(STOP[at : at + 1] for at in range(20)), STOP[20:]]
+    deadline = asyncio.get_running_loop().time() + 5
+    stream = ConverseStream(Trickle(*pieces), first_deadline=deadline, idle_timeout=0.2)
     with pytest.raises(ProviderInterruptedError) as raised:
         [event async for event in stream.events()]
     assert raised.value.reason is ProviderReason.STALLED

@@ -17,7 +17,12 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/{session_id}/stream", response_class=EventStreamResponse, responses=_EVENTS)
+@router.post(
+    "/{session_id}/stream",
+    status_code=status.HTTP_200_OK,
+    response_class=EventStreamResponse,
+    responses=_EVENTS,
+)
 async def start_stream(
     session_id: SessionId,
     body: MessageSending,
@@ -40,6 +45,7 @@ async def start_stream(
 
 @router.get(
     "/{session_id}/stream",
+    status_code=status.HTTP_200_OK,
     response_class=EventStreamResponse,
     responses={**_EVENTS, 204: {"description": "Nothing to follow."}},
 )

@@ -34,9 +34,14 @@ async def renew_observations(
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
-@router.get("/api/chat/sessions/{session_id}/observe", response_class=EventStreamResponse)
+@router.get(
+    "/api/chat/sessions/{session_id}/observe",
+    status_code=status.HTTP_200_OK,
+    response_class=EventStreamResponse,
+)
 @router.get(
     "/api/chat/sessions/{session_id}/stream/observe",
+    status_code=status.HTTP_200_OK,
     response_class=EventStreamResponse,
     include_in_schema=False,
 )

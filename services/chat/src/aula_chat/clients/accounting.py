@@ -1,9 +1,11 @@
 """Accounting over HTTP."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from aula_chat.domain.errors import ModelUnknownError, ReservationRefusedError
+from aula_chat.domain.models import Rate
 from aula_chat.domain.streams import (
     Reservation,
     Settlement,
@@ -84,12 +86,17 @@ class AccountingClient:
         charged = answer.body.get("actualCredits", answer.body.get("partialCredits"))
         return Settlement(credits=int(charged), status=str(answer.body["status"]))
 
-    async def rates(self) -> Mapping[str, Any]:
-        """Credits per 1,000 tokens, by model."""
+    async def rates(self) -> Mapping[str, Rate]:
+        """The rates in force, by model id."""
         answer = await self._client.request("GET", f"{_PREFIX}/rates", retry=True, deadline=3)
         if not answer.ok:
             raise UnavailableError("accounting")
-        return {rate["modelId"]: rate for rate in answer.body["rates"]}
+        return {
+            rate["modelId"]: Rate(
+                input=Decimal(rate["inputRate"]), output=Decimal(rate["outputRate"])
+            )
+            for rate in answer.body["rates"]
+        }
 
     async def _post(
         self,

@@ -1,6 +1,7 @@
 """The models on offer: limits, who may use them, and what answers in their place."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from aula_chat.domain.errors import ModelUnknownError
 
@@ -30,6 +31,14 @@ class Model:
     tiers: frozenset[str]
     description: str
     fallbacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What a model costs, in credits per 1,000 tokens."""
+
+    input: Decimal
+    output: Decimal
 
 
 CATALOGUE = (

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from aula_chat.domain.models import Rate
 from aula_chat.domain.streams import Reservation, Settlement, SettlementIntent
 
 
@@ -30,8 +31,8 @@ class CreditAccounts(Protocol):
         """Settle by the intent; None if accounting knows no such reservation."""
         ...
 
-    async def rates(self) -> Mapping[str, Any]:
-        """Credits per 1,000 tokens, by model: `{modelId: {input, output}}`."""
+    async def rates(self) -> Mapping[str, Rate]:
+        """The rates in force, by model id. UnavailableError if it was not answered."""
         ...
 
 

@@ -1,23 +1,14 @@
 """The catalogue of models with their prices."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 
-from aula_chat.domain.models import Model, models_for
+from aula_chat.domain.models import Model, Rate, models_for
 from aula_chat.domain.ports import CreditAccounts
 from aula_common.clock import Clock
 from aula_common.errors import UnavailableError
 from aula_common.security.principal import Principal
 
 _RATES_SECONDS = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """Credits per 1,000 tokens."""
-
-    input: Decimal
-    output: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +40,9 @@ class Models:
         if self._clock.monotonic() - self._read_at < _RATES_SECONDS:
             return
         try:
-            rates = await self._accounts.rates()
+            self._rates = dict(await self._accounts.rates())
         except UnavailableError:
             if not self._rates:
                 raise
             return
-        self._rates = {
-            model_id: Rate(input=Decimal(rate["input"]), output=Decimal(rate["output"]))
-            for model_id, rate in rates.items()
-        }
         self._read_at = self._clock.monotonic()
