@@ -22,7 +22,8 @@ class RateStore:
 
     async def current(self, *, at: datetime, model_id: str | None = None) -> Sequence[Rate]:
         """The rate of each model at that moment, by model id."""
-        query = sa.select(*_FIELDS).where(rates.c.starts_at <= at).ext(distinct_on(rates.c.model_id))
+        newest = distinct_on(rates.c.model_id)
+        query = sa.select(*_FIELDS).where(rates.c.starts_at <= at).ext(newest)
         if model_id is not None:
             query = query.where(rates.c.model_id == model_id)
         rows = await self._connection.execute(
