@@ -114,6 +114,15 @@ async def test_an_answer_in_one_piece_is_the_streams(bedrock_url: str) -> None:
     assert whole["usage"] == events[-1]["metadata"]["usage"]
 
 
+async def test_each_token_takes_the_time_that_was_asked_for(bedrock_url: str) -> None:
+    async with runtime(bedrock_url) as client:
+        slow = await streamed(client, "Explain snow [[pace=20 tokens=11]]")
+        quick = await streamed(client, "Explain snow [[pace=0 tokens=11]]")
+    assert len(slow) == len(quick) == 15
+    assert slow[-1]["metadata"]["metrics"]["latencyMs"] >= 200
+    assert slow[1:-1] == quick[1:-1]
+
+
 async def test_stop_sequences_and_the_allowance_end_the_answer(bedrock_url: str) -> None:
     async with runtime(bedrock_url) as client:
         stopped = await client.converse(
