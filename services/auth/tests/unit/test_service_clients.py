@@ -16,7 +16,11 @@ CLIENTS = ServiceClients({"chat": CHAT})
 
 def test_without_a_wish_a_client_gets_all_its_scopes_at_the_audience() -> None:
     grant = CHAT.grant(audience="accounting", scope=None)
-    assert (grant.client_id, grant.audience, grant.scopes) == ("chat", "accounting", {"a", "b"})
+    assert (grant.client_id, grant.audience, grant.scopes) == (
+        "chat",
+        "accounting",
+        frozenset({"a", "b"}),
+    )
 
 
 def test_client_may_ask_for_less() -> None:

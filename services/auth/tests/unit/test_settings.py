@@ -1,5 +1,7 @@
 """Settings: what is refused at start."""
 
+from typing import Any
+
 import pytest
 from auth_builders import make_settings
 from pydantic import SecretStr, ValidationError
@@ -24,7 +26,7 @@ def test_complete_settings_are_accepted() -> None:
         {"access_token_seconds": 0},
     ],
 )
-def test_unsafe_settings_are_refused_without_showing_them(overrides: dict[str, object]) -> None:
+def test_unsafe_settings_are_refused_without_showing_them(overrides: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as refused:
         make_settings(**overrides)
     assert "planted" not in str(refused.value)

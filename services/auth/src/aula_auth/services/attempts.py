@@ -36,6 +36,14 @@ class AttemptGuard:
         await self._attempts.forget(_by_name(name, address))
         await self._attempts.take_back(_by_address(address))
 
+    async def admit_confirmation(self, user_id: str) -> None:
+        """Raise RateLimitedError after a signed-in user's too many wrong passwords."""
+        await self._admit(_by_user(user_id), self._limits.name)
+
+    async def pass_confirmation(self, user_id: str) -> None:
+        """The password was right."""
+        await self._attempts.forget(_by_user(user_id))
+
     async def admit_registration(self, address: str | None) -> None:
         """Raise RateLimitedError after too many from one address."""
         await self._admit(f"register\n{address}", self._limits.registration)
@@ -48,6 +56,10 @@ class AttemptGuard:
 
 def _by_name(name: str, address: str | None) -> str:
     return f"name\n{name_key(name)}\n{address}"
+
+
+def _by_user(user_id: str) -> str:
+    return f"user\n{user_id}"
 
 
 def _by_address(address: str | None) -> str:

@@ -48,11 +48,12 @@ class Login:
     async def _authenticate(self, name: str, password: str, device: Device) -> User:
         user, stored = await self._users.find_login(name) or (None, None)
         verdict = await self._passwords.verify(password, stored)
-        if user is None or stored is None:
-            raise InvalidCredentialsError
-        if not verdict.right or not user.is_active:
+        if user is None or stored is None or not verdict.right or not user.is_active:
+            # for an unknown name too: the work, and so the time, is the same
             await self._audit.record(
-                AuditKind.SIGN_IN_FAILED, user_id=user.id, address=device.address
+                AuditKind.SIGN_IN_FAILED,
+                user_id=user.id if user else None,
+                address=device.address,
             )
             raise InvalidCredentialsError
         if verdict.new_hash is not None:

@@ -86,10 +86,10 @@ class Profile:
         )
 
     async def _confirm(self, principal: Principal, password: str) -> str:
-        await self._guard.admit_sign_in(principal.id, None)
+        await self._guard.admit_confirmation(principal.id)
         stored = await self._users.find_password_hash(principal.id)
         verdict = await self._passwords.verify(password, stored)
         if stored is None or not verdict.right:
             raise WrongPasswordError("currentPassword")
-        await self._guard.pass_sign_in(principal.id, None)
+        await self._guard.pass_confirmation(principal.id)
         return stored
