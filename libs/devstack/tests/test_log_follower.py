@@ -1,11 +1,12 @@
 """Logs are shown line by line, each behind its process' name."""
 
 import io
+import json
 from pathlib import Path
 
 from rich.console import Console
 
-from aula_devstack.follow import LogFollower
+from aula_devstack.follow import LogFollower, readable
 from aula_devstack.servers.mongo import Mongo
 
 
@@ -52,3 +53,13 @@ def test_what_was_there_before_can_be_passed_over(tmp_path: Path) -> None:
     chat.log_file.write_text("old\nnew\n")
     follower.show()
     assert out.getvalue() == "chat | new\n"
+
+
+def test_an_entry_in_json_is_shown_for_people_and_anything_else_as_it_is() -> None:
+    entry = {
+        "status": 200, "event": "request", "level": "info", "service": "auth",
+        "timestamp": "2026-11-21T10:16:08.5Z",
+    }  # fmt: skip
+    assert readable(json.dumps(entry)).plain == "10:16:08 request status=200"
+    for line in ("plain", "[1, 2]", '{"level": "info"}', "{broken", ""):
+        assert readable(line).plain == line

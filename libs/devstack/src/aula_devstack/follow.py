@@ -1,5 +1,6 @@
 """Shows the processes' logs as they grow, each line behind its process' name."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,22 @@ COLOURS = (
     "bright_red",
 )
 MOST_AT_ONCE = 1 << 20
+LEVELS = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "bold red"}
+UNTOLD = {"service", "logger"}  # the prefix says it; the log file has both
+
+
+def readable(line: str) -> Text:
+    """A line for people: an entry in JSON as its time, event and fields, any other as it is."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    if not isinstance(entry, dict) or "event" not in entry:
+        return Text.from_ansi(line)  # its own colours kept, and no markup read into it
+    time = str(entry.pop("timestamp", ""))[11:19]
+    event, level = str(entry.pop("event")), str(entry.pop("level", "info"))
+    fields = " ".join(f"{key}={entry[key]}" for key in entry if key not in UNTOLD)
+    return Text(f"{time} {event} {fields}".strip(), style=LEVELS.get(level, ""))
 
 
 class LogFollower:
@@ -42,8 +59,7 @@ class LogFollower:
         for log in self._logs:
             for line in log.read():
                 prefix = Text(f"{log.name:<{self._width}} | ", style=log.colour)
-                # its own colours kept, and no markup read into it
-                self._console.print(prefix + Text.from_ansi(line), soft_wrap=True)
+                self._console.print(prefix + readable(line), soft_wrap=True)
 
 
 class _Log:

