@@ -34,19 +34,8 @@ CARRIERS = st.sampled_from(
 )
 SECRET_KEYS = st.sampled_from(
     [
-        "password",
-        "clientSecret",
-        "Authorization",
-        "set-cookie",
-        "x-api-key",
-        "accessToken",
-        "token",
-        "text",
-        "content",
-        "prompt",
-        "body",
-        "privateKey",
-        "passphrase",
+        *("password", "clientSecret", "Authorization", "set-cookie", "x-api-key", "accessToken"),
+        *("token", "text", "content", "prompt", "body", "privateKey", "passphrase"),
     ]
 )
 PLAIN = st.none() | st.booleans() | st.integers() | st.text(max_size=10)
