@@ -19,8 +19,13 @@ _ENVIRONMENT = {
 
 def render(package: str) -> str:
     """The OpenAPI document of the service in that package, as it is committed."""
-    os.environ.update({key: os.environ.get(key, value) for key, value in _ENVIRONMENT.items()})
-    app = importlib.import_module(f"{package}.main").create_app()
+    missing = {key: value for key, value in _ENVIRONMENT.items() if key not in os.environ}
+    os.environ.update(missing)
+    try:
+        app = importlib.import_module(f"{package}.main").create_app()
+    finally:
+        for key in missing:  # a test that renders must not decide the settings of the next one
+            del os.environ[key]
     return json.dumps(app.openapi(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
