@@ -11,7 +11,6 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from aula_auth.domain.audit import AuditKind
 from aula_auth.domain.errors import KeyRingUnreadableError, UserExistsError
 from aula_auth.domain.user import UserChanges, UserStatus
 from aula_auth.factory import open_context
@@ -87,9 +86,7 @@ async def _rotate_keys() -> str | None:
         if not isinstance(context.signer, KeyRingSigner):
             return None
         await context.signer.rotate()
-        kid = context.signer.ring.current.kid
-        await context.audit.record(AuditKind.KEYS_ROTATED, details={"kid": kid})
-        return kid
+        return context.signer.ring.current.kid
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:

@@ -77,23 +77,27 @@ async def open_context(settings: Settings, *, clock: Clock) -> AsyncIterator[Con
     try:
         store = database(client, default="aula_auth")
         await prepare(store)
-        signer = await _open_signer(settings, store, clock=clock)
+        audit = Audit(AuditRepository(store, keep=timedelta(days=settings.audit_days)), clock=clock)
+        signer = await _open_signer(settings, store, audit=audit, clock=clock)
         if isinstance(signer, KeyRingSigner):
             supervisor.every(_KEY_REFRESH_SECONDS, signer.refresh, name="refresh signing keys")
-        yield _build(settings, store, passwords=passwords, signer=signer, clock=clock)
+        yield _build(settings, store, passwords=passwords, signer=signer, audit=audit, clock=clock)
     finally:
         await supervisor.close()
         passwords.close()
         await client.close()
 
 
-async def _open_signer(settings: Settings, store: Database, *, clock: Clock) -> Signer:
+async def _open_signer(
+    settings: Settings, store: Database, *, audit: Audit, clock: Clock
+) -> Signer:
     if (shared := settings.tokens.jwt_access_secret) is not None:
         return SharedSecretSigner(shared)
     assert settings.signing_keys_secret is not None  # noqa: S101 - Settings require one of the two
     secret = settings.signing_keys_secret.get_secret_value().encode()
     signer = KeyRingSigner(
         KeyRingRepository(store, secret=secret),
+        audit=audit,
         clock=clock,
         lifetime=timedelta(days=settings.signing_key_days),
         overlap=settings.access_token_lifetime + _KEY_OVERLAP,
@@ -108,12 +112,12 @@ def _build(
     *,
     passwords: Passwords,
     signer: Signer,
+    audit: Audit,
     clock: Clock,
 ) -> Context:
     withdrawn_for = settings.access_token_lifetime + _SLACK
     users = UserRepository(store)
     families = FamilyRepository(store, keep=withdrawn_for)
-    audit = Audit(AuditRepository(store, keep=timedelta(days=settings.audit_days)), clock=clock)
     guard = AttemptGuard(AttemptRepository(store), limits=_limits(settings), clock=clock)
     keys = signer if isinstance(signer, KeyRingSigner) else None
     access_tokens = AccessTokens(

@@ -6,7 +6,9 @@ import httpx
 import pytest
 from auth_builders import PASSWORD, Auth
 
+from aula_auth.storage.users import UserRepository
 from aula_common.security.principal import Role
+from aula_common.testing import ManualClock
 
 
 async def names(answer: httpx.Response) -> list[str]:
@@ -125,6 +127,26 @@ async def test_changed_role_voids_the_tokens_and_keeps_the_session(auth: Auth) -
     headers = {"Authorization": f"Bearer {refreshed['accessToken']}"}
     assert (await auth.http.get("/api/auth/me", headers=headers)).status_code == 200
     assert (await auth.http.get("/api/auth/users", headers=headers)).status_code == 403
+
+
+async def test_token_made_of_the_old_record_while_the_change_was_under_way_is_void(
+    auth: Auth, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = await auth.admin()
+    ada = await auth.person("ada", role=Role.ADMIN)
+    original = UserRepository.change
+    minted: list[str] = []
+
+    async def slow(self: UserRepository, *arguments: Any, **options: Any) -> Any:
+        if not minted:
+            clock.advance(1)  # after the moment that the change carries, before it is visible
+            minted.append((await auth.refresh(ada.refresh_token)).json()["accessToken"])
+        return await original(self, *arguments, **options)
+
+    monkeypatch.setattr(UserRepository, "change", slow)
+    await admin.patch(f"/api/auth/users/{ada.user['id']}", json={"role": "enduser"})
+    headers = {"Authorization": f"Bearer {minted[0]}"}
+    assert (await auth.http.get("/api/auth/me", headers=headers)).status_code == 401
 
 
 async def test_change_that_changes_nothing_voids_nothing(auth: Auth) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from aula_auth.domain.errors import KeyRingUnreadableError
 from aula_auth.domain.keyring import KeyRing
+from aula_auth.services.audit import Audit
 from aula_auth.services.signing import KeyRingSigner
+from aula_auth.storage.audit import AuditRepository
 from aula_auth.storage.database import Database
 from aula_auth.storage.keyring import KeyRingRepository
 from aula_common.testing import ManualClock
@@ -20,6 +22,7 @@ SECRET = b"a secret of 32 bytes or more ....."
 def make_signer(database: Database, clock: ManualClock) -> KeyRingSigner:
     return KeyRingSigner(
         KeyRingRepository(database, secret=SECRET),
+        audit=Audit(AuditRepository(database, keep=timedelta(days=365)), clock=clock),
         clock=clock,
         lifetime=timedelta(days=30),
         overlap=timedelta(minutes=25),
@@ -77,6 +80,7 @@ async def test_of_rotations_at_once_one_happens(database: Database) -> None:
     won = await asyncio.gather(*(signer.rotate() for signer in signers))
     assert sorted(won) == [False] * 4 + [True]
     assert {signer.ring.version for signer in signers} == {2}
+    assert await database["audit"].count_documents({"kind": "keys_rotated"}) == 1
 
 
 async def test_key_is_rotated_by_itself_when_it_is_due(database: Database) -> None:

@@ -7,9 +7,11 @@ from typing import Any, Protocol
 import jwt
 from pydantic import SecretStr
 
+from aula_auth.domain.audit import AuditKind
 from aula_auth.domain.keyring import ALGORITHM, KeyRing
 from aula_auth.domain.moment import moment
 from aula_auth.domain.ports import KeyRingStore
+from aula_auth.services.audit import Audit
 from aula_common.clock import Clock
 from aula_common.errors import UnavailableError
 from aula_common.logging import get_logger
@@ -60,9 +62,16 @@ class KeyRingSigner:
     """
 
     def __init__(
-        self, rings: KeyRingStore, *, clock: Clock, lifetime: timedelta, overlap: timedelta
+        self,
+        rings: KeyRingStore,
+        *,
+        audit: Audit,
+        clock: Clock,
+        lifetime: timedelta,
+        overlap: timedelta,
     ) -> None:
         self._rings = rings
+        self._audit = audit
         self._clock = clock
         self._lifetime = lifetime
         self._overlap = overlap
@@ -91,7 +100,10 @@ class KeyRingSigner:
         rotated = self.ring.rotate(now=moment(self._clock), overlap=self._overlap)
         won = await self._rings.replace(rotated)
         self._ring = rotated if won else await self._rings.load()
-        _log.info("signing key rotated", kid=self.ring.current.kid, version=self.ring.version)
+        if won:
+            kid = self.ring.current.kid
+            _log.info("signing key rotated", kid=kid, version=self.ring.version)
+            await self._audit.record(AuditKind.KEYS_ROTATED, details={"kid": kid})
         return won
 
     def sign(self, claims: Mapping[str, Any]) -> str:
