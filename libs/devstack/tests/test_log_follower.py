@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from aula_devstack.follow import LogFollower, readable
@@ -55,11 +56,23 @@ def test_what_was_there_before_can_be_passed_over(tmp_path: Path) -> None:
     assert out.getvalue() == "chat | new\n"
 
 
-def test_an_entry_in_json_is_shown_for_people_and_anything_else_as_it_is() -> None:
-    entry = {
-        "status": 200, "event": "request", "level": "info", "service": "auth",
-        "timestamp": "2026-11-21T10:16:08.5Z",
-    }  # fmt: skip
-    assert readable(json.dumps(entry)).plain == "10:16:08 request status=200"
-    for line in ("plain", "[1, 2]", '{"level": "info"}', "{broken", ""):
-        assert readable(line).plain == line
+def _shown(**entry: object) -> str | None:
+    text = readable(json.dumps({"service": "auth", "timestamp": "2026-11-21T10:16:08.5Z", **entry}))
+    return text.plain if text is not None else None
+
+
+def test_an_entry_in_json_is_shown_for_people() -> None:
+    assert _shown(status=200, event="request", level="info") == "10:16:08 request status=200"
+
+
+def test_polls_are_shown_only_when_something_is_wrong() -> None:
+    poll = {"event": "request", "route": "/internal/revocations"}
+    assert _shown(**poll, level="info") is None
+    assert _shown(**poll, level="error") == "10:16:08 request route=/internal/revocations"
+
+
+@pytest.mark.parametrize("line", ["plain", "[1, 2]", '{"level": "info"}', "{broken", ""])
+def test_any_other_line_is_shown_as_it_is(line: str) -> None:
+    text = readable(line)
+    assert text is not None
+    assert text.plain == line

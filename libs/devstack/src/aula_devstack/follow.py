@@ -21,11 +21,16 @@ COLOURS = (
 )
 MOST_AT_ONCE = 1 << 20
 LEVELS = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "bold red"}
-UNTOLD = {"service", "logger"}  # the prefix says it; the log file has both
+# the log files have all of it: what the prefix says, and what services ask every few seconds
+UNTOLD = {"service", "logger"}
+POLLS = {"/internal/revocations", "/internal/observations/renew"}
 
 
-def readable(line: str) -> Text:
-    """A line for people: an entry in JSON as its time, event and fields, any other as it is."""
+def readable(line: str) -> Text | None:
+    """A line for people: an entry in JSON as its time, event and fields, any other as it is.
+
+    None for a poll that was answered as usual.
+    """
     try:
         entry = json.loads(line)
     except ValueError:
@@ -34,6 +39,8 @@ def readable(line: str) -> Text:
         return Text.from_ansi(line)  # its own colours kept, and no markup read into it
     time = str(entry.pop("timestamp", ""))[11:19]
     event, level = str(entry.pop("event")), str(entry.pop("level", "info"))
+    if entry.get("route") in POLLS and level == "info":
+        return None
     fields = " ".join(f"{key}={entry[key]}" for key in entry if key not in UNTOLD)
     return Text(f"{time} {event} {fields}".strip(), style=LEVELS.get(level, ""))
 
@@ -58,8 +65,10 @@ class LogFollower:
         """Print the new lines."""
         for log in self._logs:
             for line in log.read():
-                prefix = Text(f"{log.name:<{self._width}} | ", style=log.colour)
-                self._console.print(prefix + readable(line), soft_wrap=True)
+                shown = readable(line)
+                if shown is not None:
+                    prefix = Text(f"{log.name:<{self._width}} | ", style=log.colour)
+                    self._console.print(prefix + shown, soft_wrap=True)
 
 
 class _Log:

@@ -22,7 +22,7 @@ def run(*, home: Path) -> int:
     if not state.address:
         console.print(f"The platform of {home} is starting (process {state.pid}).", markup=False)
         return 0
-    console.print(processes_table(state))
+    console.print(processes_table(state, home=home.absolute()))
     for process in state.processes:
         if not _exists(process.pid):
             console.print(f"{process.name} has ended: see {process.log}", style="red", markup=False)

@@ -1,23 +1,25 @@
 """What is shown in the terminal about a running platform."""
 
+from pathlib import Path
+
 from rich.table import Table
 
 from aula_devstack.people import DemoPeople
 from aula_devstack.state import PlatformState
 
 
-def processes_table(state: PlatformState) -> Table:
-    """What runs where."""
-    table = Table(title="What runs where", title_justify="left")
+def processes_table(state: PlatformState, *, home: Path) -> Table:
+    """What runs where; paths below `home` are shown relative to it."""
+    table = Table(title=f"What runs where (in {home})", title_justify="left")
     for column in ("name", "pid", "address"):
         table.add_column(column, no_wrap=True)
-    table.add_column("data / log", overflow="fold")
+    table.add_column("data, log", overflow="fold")
     for process in state.processes:
         table.add_row(
             process.name,
             str(process.pid),
             process.address,
-            "\n".join(place for place in (process.data, process.log) if place),
+            ", ".join(_short(place, home) for place in (process.data, process.log) if place),
         )
     return table
 
@@ -30,3 +32,8 @@ def sign_ins_table(people: DemoPeople) -> Table:
     for person in people:
         table.add_row(person.username, person.password, person.role)
     return table
+
+
+def _short(place: str, home: Path) -> str:
+    path = Path(place)
+    return str(path.relative_to(home)) if path.is_relative_to(home) else place

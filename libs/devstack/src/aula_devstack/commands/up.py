@@ -41,7 +41,7 @@ def run(*, home: Path, port: int | None, fresh: bool, pace_ms: float) -> None:
 def _show(platform: Platform, console: Console, *, seconds: float) -> None:
     state = platform.home.state.running()
     if state is not None:
-        console.print(processes_table(state))
+        console.print(processes_table(state, home=platform.home.path))
     console.print(sign_ins_table(platform.people))
     console.print(f"Aula is ready after {seconds:.1f} s at [bold]{platform.url}[/bold]")
     console.print("See it work: aula demo (in another terminal). Stop: Ctrl-C, or aula down.")
