@@ -24,7 +24,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 class View(StrEnum):
     """Whether the text is shown; the relationship's mode may allow the summary only."""
 
-    FULL = "full"
+    LIVE = "live"
     SUMMARY = "summary"
 
 
@@ -42,7 +42,7 @@ async def observe_student(
     last_event_id: LastEventId,
     *,
     follow: Annotated[bool, Query()] = False,
-    view: Annotated[View, Query()] = View.FULL,
+    view: Annotated[View, Query()] = View.LIVE,
 ) -> EventStreamResponse:
     """The conversation of my student as it happens; `follow` stays for the next streams."""
     events = await services.observations.observe(
@@ -63,7 +63,7 @@ async def observe_session(
     last_event_id: LastEventId,
     *,
     follow: Annotated[bool, Query()] = False,
-    view: Annotated[View, Query()] = View.FULL,
+    view: Annotated[View, Query()] = View.LIVE,
 ) -> EventStreamResponse:
     """The conversation as it happens, whoever of my students it belongs to."""
     events = await services.observations.observe(

@@ -20,6 +20,7 @@ class AccountingStreams:
         answer = await self._client.request(
             "GET",
             f"/api/accounting/streaming/active/{user_id}",
+            params={"limit": "100"},  # the limit of running streams is far below
             on_behalf_of=observer_id,
             retry=True,
         )

@@ -46,7 +46,7 @@ class Passage:
 
     @property
     def may_end(self) -> bool:
-        """Whether the end of chat's connection is the end of what was asked for."""
+        """Whether nothing is missing, should chat's connection break here."""
         return self.is_over or (self._terminal and not self._follow)
 
     def reconnected(self) -> None:
@@ -72,12 +72,9 @@ class Passage:
                 self._history_given = max(self._history_given, self._history_here)
             case "complete" | "error":
                 fresh, self._terminal = not self._terminal, True
-            case "reconnect":
-                # chat's instance goes away: another is asked, and the observer notices nothing
-                self.must_move = frame.data().get("reason") == "drain"
+            case "reconnect" | "ended":
+                self.must_move = _is_chat_s_own_trouble(frame)
                 fresh = self.is_over = not self.must_move
-            case "ended":
-                fresh = self.is_over = True
             case _:
                 fresh = True
         return fresh
@@ -94,3 +91,13 @@ class Passage:
         self._last = position
         self._terminal = frame.event in _TERMINAL
         return True
+
+
+def _is_chat_s_own_trouble(frame: Frame) -> bool:
+    """Whether asking chat again helps, so that the observer need not notice.
+
+    It drains, or has lost sight of the stream, or has not heard our renewals; a reader that is
+    too slow, and everything that concerns the conversation itself, is the observer's to know.
+    """
+    reason = frame.data().get("reason")
+    return reason == "not_renewed" if frame.event == "ended" else reason != "slow"

@@ -32,8 +32,8 @@ class Relationships(Protocol):
         """The one of these two that is valid at that moment."""
         ...
 
-    async def find_many(self, ids: Collection[str]) -> Mapping[str, Relationship]:
-        """Those that exist, by id."""
+    async def find_many(self, ids: Collection[str], *, within: float) -> Mapping[str, Relationship]:
+        """Those that exist, by id. UnavailableError also after `within` seconds."""
         ...
 
     async def search(

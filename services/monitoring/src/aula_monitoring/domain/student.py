@@ -14,7 +14,7 @@ class RunningStream:
 
     streaming_session_id: str
     session_id: str | None
-    model_id: str
+    model_id: str | None
     started_at: datetime
     tokens_generated: int
 

@@ -56,6 +56,10 @@ class Relay:
             except UnavailableError as error:
                 if not self.opened.done():
                     return self._refused(error, EndReason.UNAVAILABLE, EndReason.UNAVAILABLE)
+            else:
+                # chat ended its answer in due form: with `follow` it has no reason to
+                if not (self._observation.follow or self._passage.must_move):
+                    return EndReason.FINISHED
             if self._passage.may_end:
                 return EndReason.FINISHED
             if not await self._may_try_again():
@@ -84,7 +88,7 @@ class Relay:
             for frame in splitter.feed(chunk):
                 if self._passage.admits(frame):
                     admitted.append(frame.raw)
-                    if not frame.is_comment:
+                    if frame.event_id is not None:
                         self._lost_at, self._losses = None, 0
                 if self._passage.is_over or self._passage.must_move:
                     break

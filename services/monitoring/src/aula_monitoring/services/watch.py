@@ -121,9 +121,10 @@ class ObservationWatch:
     async def _check_relationships(self, watched: dict[str, list[Running]]) -> None:
         asked_at = self._clock.monotonic()
         try:
-            async with asyncio.timeout(self._settings.observation_check_seconds):
-                found = await self._relationships.find_many(watched.keys())
-        except (UnavailableError, TimeoutError):
+            found = await self._relationships.find_many(
+                watched.keys(), within=self._settings.observation_check_seconds
+            )
+        except UnavailableError:
             _log.warning("observations can't be verified", running=self.count)
         else:
             for relationship_id, observations in watched.items():

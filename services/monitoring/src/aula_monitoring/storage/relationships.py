@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
+import pymongo
 from pymongo.errors import DuplicateKeyError
 
 from aula_common.mongo import mongo_errors
@@ -46,9 +47,9 @@ class RelationshipRepository:
             found = _optional(await self._relationships.find_one(query))
         return found if found is not None and found.is_active(at) else None
 
-    async def find_many(self, ids: Collection[str]) -> Mapping[str, Relationship]:
-        """Those that exist, by id."""
-        with mongo_errors():
+    async def find_many(self, ids: Collection[str], *, within: float) -> Mapping[str, Relationship]:
+        """Those that exist, by id. UnavailableError also after `within` seconds."""
+        with mongo_errors(), pymongo.timeout(within):
             cursor = self._relationships.find({"_id": {"$in": list(ids)}})
             return {found["_id"]: _relationship(found) async for found in cursor}
 
