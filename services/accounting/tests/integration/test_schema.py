@@ -99,7 +99,7 @@ async def test_sessions_are_bounded_in_time(bank: Bank) -> None:
             "SELECT name, setting FROM pg_settings WHERE name IN "
             "('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout')"
         )
-        assert {row[0]: row[1] for row in raw} == {
+        assert {row.name: row.setting for row in raw} == {
             "statement_timeout": "5000",
             "lock_timeout": "3000",
             "idle_in_transaction_session_timeout": "10000",

@@ -250,7 +250,8 @@ async def test_progress_only_grows_and_ends_with_the_stream(bank: Bank) -> None:
 
     async def report(tokens: int) -> int:
         progress = ProgressReport(session_id="str_1", user_id="usr_a", tokens_generated=tokens)
-        return (await bank.context.streaming.report_progress(progress)).tokens_generated
+        reservation = await bank.context.streaming.report_progress(progress)
+        return reservation.tokens_generated
 
     assert [await report(10), await report(4), await report(30)] == [10, 10, 30]
     await bank.finalize("usr_a", "str_1")
