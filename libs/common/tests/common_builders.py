@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -77,14 +77,28 @@ async def until(condition: Any, *, seconds: float = 5) -> None:
             await asyncio.sleep(0.005)
 
 
-async def ask(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send raw bytes, read one answer to the connection's end or its declared length."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+@asynccontextmanager
+async def connected(port: int, request: bytes = b"") -> AsyncIterator[asyncio.StreamReader]:
+    """A connection on which this was sent, to read from; closed at the end of the block."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**16)
     try:
         writer.write(request)
-        return await read_answer(reader)
+        yield reader
     finally:
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+def get(path: str) -> bytes:
+    """A plain GET."""
+    return f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+
+
+async def ask(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send raw bytes, read one answer to its declared length."""
+    async with connected(port, request) as reader:
+        return await read_answer(reader)
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import aiohttp
 import pytest
-from common_builders import ask, build_app, read_answer, serve
+from common_builders import ask, build_app, connected, read_answer, serve
 from fastapi import APIRouter
 from structlog.testing import capture_logs
 
@@ -222,38 +222,31 @@ async def test_a_body_that_dawdles_is_refused_and_its_sender_cut(
     for middleware in app.user_middleware:
         if middleware.cls.__name__ == "BodyLimit":  # type: ignore[attr-defined]  # a class it is
             middleware.kwargs["deadline"] = 0.1
-    async with serve(app) as port, asyncio.timeout(5):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(post(b"").replace(b"Length: 0", b"Length: 100"))
+    unfinished = post(b"").replace(b"Length: 0", b"Length: 100")
+    async with serve(app) as port, asyncio.timeout(5), connected(port, unfinished) as reader:
         status, _, body = await read_answer(reader)
         assert (status, json.loads(body)["code"]) == (408, "request_timeout")
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
-        writer.close()
 
 
 async def test_a_head_that_dawdles_or_has_no_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aula_common.web.protocol._HEAD_SECONDS", 0.1)
     async with serve(build_app(router)) as port, asyncio.timeout(5):
         for start in (b"", b"GET / HTTP/1.1\r\nHost: a\r\nX-A: "):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(start)
-            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-                await reader.readexactly(1)
-            writer.close()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 70_000 + b"\r\n\r\n")
-        assert (await reader.readline()).startswith(b"HTTP/1.1 400")
-        writer.close()
+            async with connected(port, start) as reader:
+                with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                    await reader.readexactly(1)
+        head = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 70_000 + b"\r\n\r\n"
+        async with connected(port, head) as reader:
+            assert (await reader.readline()).startswith(b"HTTP/1.1 400")
 
 
 async def test_a_connection_is_kept_between_requests() -> None:
-    async with serve(build_app(router)) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    three = post(b'{"noteText": "a"}') * 3
+    async with serve(build_app(router)) as port, connected(port, three) as reader:
         for _ in range(3):
-            writer.write(post(b'{"noteText": "a"}'))
             assert (await read_answer(reader))[0] == 200
-        writer.close()
 
 
 async def test_roles_and_scopes_open_what_they_may_and_nothing_else() -> None:

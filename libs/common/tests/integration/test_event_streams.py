@@ -1,0 +1,184 @@
+"""Event streams over the real server: readers leave, stop reading, come back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from common_builders import build_app, connected, get, read_answer, serve, until
+from fastapi import APIRouter, FastAPI
+from structlog.testing import capture_logs
+
+from aula_common.web.sse import EventStreamResponse, sse_frame
+
+
+@dataclass
+class Streams:
+    """An application with streams, and what became of them."""
+
+    closed: list[str] = field(default_factory=list)
+    produced: dict[str, int] = field(default_factory=dict)
+    silence: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def numbers(self, name: str, count: int, size: int) -> AsyncIterator[bytes]:
+        try:
+            for number in range(1, count + 1):
+                self.produced[name] = number
+                yield sse_frame({"text": "x" * size}, event_id=f"{name}.{number}")
+                await asyncio.sleep(0)
+        finally:
+            self.closed.append(name)
+
+    async def quiet(self, name: str) -> AsyncIterator[bytes]:
+        try:
+            yield sse_frame("start")
+            await self.silence.wait()
+            yield sse_frame("end")
+        finally:
+            self.closed.append(name)
+
+    async def failing(self, name: str) -> AsyncIterator[bytes]:
+        try:
+            yield sse_frame("start")
+            raise ValueError("unexpected")
+        finally:
+            self.closed.append(name)
+
+    def app(self, *, send_deadline: float = 20, comment_every: float = 15) -> FastAPI:
+        router = APIRouter()
+
+        def respond(chunks: AsyncIterator[bytes]) -> EventStreamResponse:
+            return EventStreamResponse(
+                chunks, send_deadline=send_deadline, comment_every=comment_every
+            )
+
+        @router.get("/numbers/{name}")
+        async def numbers(name: str, count: int = 3, size: int = 1) -> EventStreamResponse:
+            return respond(self.numbers(name, count, size))
+
+        @router.get("/quiet/{name}")
+        async def quiet(name: str) -> EventStreamResponse:
+            return respond(self.quiet(name))
+
+        @router.get("/failing/{name}")
+        async def failing(name: str) -> EventStreamResponse:
+            return respond(self.failing(name))
+
+        return build_app(router)
+
+
+async def read_whole(port: int, path: str) -> bytes:
+    body = b""
+    async with connected(port, get(path)) as reader:
+        await reader.readuntil(b"\r\n\r\n")
+        while not body.endswith(b"\r\n0\r\n\r\n"):
+            data = await reader.read(65536)
+            assert data, "it ended early"
+            body += data
+    return body
+
+
+async def test_a_stream_is_sent_whole_with_the_contracts_headers() -> None:
+    streams = Streams()
+    async with serve(streams.app()) as port, asyncio.timeout(10):
+        async with connected(port, get("/numbers/a")) as reader:
+            status, headers, _ = await read_answer(reader)
+        body = await read_whole(port, "/numbers/b?count=500")
+    assert status == 200
+    assert headers["content-type"] == "text/event-stream"
+    assert headers["cache-control"] == "no-cache, no-store"
+    assert headers["x-accel-buffering"] == "no"
+    assert body.count(b"id: b.") == 500
+    assert sorted(streams.closed) == ["a", "b"]
+
+
+async def test_a_reader_who_leaves_ends_the_iteration_at_once() -> None:
+    streams = Streams()
+    async with serve(streams.app()) as port:
+        async with connected(port, get("/quiet/a")) as reader:
+            await reader.readuntil(b'data: "start"\n\n')
+        await until(lambda: streams.closed == ["a"], seconds=1)
+
+
+async def test_a_reader_who_stops_reading_is_cut_and_the_others_are_not() -> None:
+    streams = Streams()
+    with capture_logs() as lines:
+        async with serve(streams.app(send_deadline=0.3, comment_every=0.1)) as port:
+            request = get("/numbers/stuck?count=100000&size=10000")
+            async with connected(port, request) as stuck, asyncio.timeout(10):
+                await stuck.readuntil(b"id: stuck.1\n")
+                whole = await read_whole(port, "/numbers/other?count=2000&size=1000")
+                assert whole.count(b"id: other.") == 2000
+                await until(lambda: "stuck" in streams.closed, seconds=3)
+                # what was buffered for the reader is dropped, not kept until it reads
+                received = len(await stuck.read())
+    assert received < (streams.produced["stuck"] - 1) * 10_000
+    assert streams.produced["stuck"] < 100_000
+    events = [line["event"] for line in lines]
+    assert events.count("reader cut") == 1
+    assert "unexpected error" not in events
+
+
+async def test_a_comment_goes_out_in_quiet_times_and_only_then() -> None:
+    streams = Streams()
+    async with serve(streams.app(comment_every=0.05)) as port, asyncio.timeout(10):
+        async with connected(port, get("/quiet/a")) as reader:
+            await reader.readuntil(b'data: "start"\n\n')
+            for _ in range(3):
+                await reader.readuntil(b"\r\n: \n\n\r\n")
+            streams.silence.set()
+            assert b'data: "end"' in await reader.readuntil(b"0\r\n\r\n")
+        assert b": \n\n" not in await read_whole(port, "/numbers/b?count=200")
+
+
+async def test_a_reader_gone_in_quiet_times_is_cut_by_the_comments() -> None:
+    """Comments too are sent within the deadline: an idle stream's stuck reader is found."""
+    streams = Streams()
+    sent: list[bytes] = []
+    blocked = asyncio.Event()
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(bytes(message.get("body", b"")))  # type: ignore[call-overload]  # bytes
+        if message.get("body") == b": \n\n":
+            await blocked.wait()
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    response = EventStreamResponse(streams.quiet("a"), send_deadline=0.05, comment_every=0.05)
+    async with asyncio.timeout(2):
+        await response({"type": "http"}, receive, send)  # type: ignore[arg-type]  # narrower dicts
+    assert sent[-1] == b": \n\n"
+    assert streams.closed == ["a"]
+
+
+async def test_a_stream_that_fails_is_closed_and_logged_and_never_looks_whole() -> None:
+    streams = Streams()
+    with capture_logs() as lines:
+        async with serve(streams.app()) as port, connected(port, get("/failing/a")) as reader:
+            body = await asyncio.wait_for(reader.read(), 5)
+    assert body.endswith(b'data: "start"\n\n\r\n')
+    assert streams.closed == ["a"]
+    assert "unexpected error" in [line["event"] for line in lines]
+
+
+async def test_a_request_that_is_cancelled_closes_the_iteration() -> None:
+    streams = Streams()
+    started = asyncio.Event()
+
+    async def send(message: dict[str, object]) -> None:
+        if message.get("body"):
+            started.set()
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    response = EventStreamResponse(streams.quiet("a"))
+    task = asyncio.create_task(response({"type": "http"}, receive, send))  # type: ignore[arg-type]  # narrower dicts
+    await started.wait()
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert streams.closed == ["a"]
+    assert {t.get_name() for t in asyncio.all_tasks()} & {"send events"} == set()
