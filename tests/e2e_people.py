@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,6 +55,12 @@ class Shown:
 _NUMBERED = {"start", "model", "chunk"}
 
 
+async def collect(stream: AsyncGenerator[SseEvent, None]) -> Shown:
+    """All events of a stream to its end."""
+    async with aclosing(stream) as events:
+        return Shown([event async for event in events])
+
+
 class Person:
     """Someone signed in."""
 
@@ -90,15 +96,11 @@ class Person:
 
     async def ask(self, session_id: str, message: str, **headers: str) -> Shown:
         """Everything that is shown of the answer to a message."""
-        shown = Shown()
-        async with aclosing(self.asking(session_id, message, **headers)) as events:
-            async for event in events:
-                shown.events.append(event)
-        return shown
+        return await collect(self.asking(session_id, message, **headers))
 
     async def asking(
         self, session_id: str, message: str, **headers: str
-    ) -> AsyncIterator[SseEvent]:
+    ) -> AsyncGenerator[SseEvent, None]:
         """The events of the answer to a message, as they come."""
         path = f"/api/chat/sessions/{session_id}/stream"
         async for event in self.events("POST", path, json={"message": message}, headers=headers):
@@ -106,7 +108,7 @@ class Person:
 
     async def events(
         self, method: str, path: str, *, base_url: str | None = None, **kwargs: Any
-    ) -> AsyncIterator[SseEvent]:
+    ) -> AsyncGenerator[SseEvent, None]:
         """The events of an answer; by way of the gateway unless another address is given."""
         url = f"{base_url}{path}" if base_url else path
         async with self.client.stream(method, url, **kwargs) as answer:

@@ -3,7 +3,7 @@
 from contextlib import aclosing
 
 import httpx
-from e2e_people import People, Person, Shown, eventually
+from e2e_people import People, Person, Shown, collect, eventually
 
 from aula_devstack.platform import Platform
 
@@ -73,13 +73,8 @@ async def test_resuming_after_a_crash_ends_with_the_interruption(
     platform.chat.start()
     await eventually(lambda: stored_answer(student, session_id))
 
-    rest = Shown()
     path = f"/api/chat/sessions/{session_id}/stream"
-    async with aclosing(
-        student.events("GET", path, headers={"Last-Event-ID": shown.last_id})
-    ) as events:
-        async for event in events:
-            rest.events.append(event)
+    rest = await collect(student.events("GET", path, headers={"Last-Event-ID": shown.last_id}))
 
     whole = Shown([*shown.events, *rest.events])
     assert whole.numbers == list(range(1, len(whole.numbers) + 1))
@@ -114,12 +109,8 @@ async def test_coming_back_gives_exactly_the_rest_at_either_process(
     shown = await read_until(student, session_id, 25)
     path = f"/api/chat/sessions/{session_id}/stream"
     for base_url in (second.url, platform.url):
-        rest = Shown()
-        async with aclosing(
-            student.events("GET", path, base_url=base_url, headers={"Last-Event-ID": shown.last_id})
-        ) as events:
-            async for event in events:
-                rest.events.append(event)
+        headers = {"Last-Event-ID": shown.last_id}
+        rest = await collect(student.events("GET", path, base_url=base_url, headers=headers))
         whole = Shown([*shown.events, *rest.events])
         assert whole.numbers == list(range(1, len(whole.numbers) + 1))
         assert whole.terminal["event"] == "complete"

@@ -137,9 +137,9 @@ async def test_service_killed_and_back(platform: Platform, people: People, servi
 
 
 async def _holds(student: Person) -> bool:
-    return (await student.credits())["held"] > 0
+    return bool((await student.credits())["held"] > 0)
 
 
 async def _settled(student: Person) -> bool:
     answer = await student.client.get("/api/accounting/credits")
-    return answer.status_code == httpx.codes.OK and answer.json()["held"] == 0
+    return answer.status_code == httpx.codes.OK and bool(answer.json()["held"] == 0)
