@@ -1,0 +1,90 @@
+"""Redis killed, restarted, frozen: one kind of error, bounded, and it recovers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+
+from aula_common.errors import UnavailableError
+from aula_common.redis import create_redis, redis_errors
+from aula_common.settings import RedisSettings
+from aula_devstack.servers.redis import Redis as RedisServer
+
+
+@asynccontextmanager
+async def client_of(url: str, *, seconds: float = 1) -> AsyncIterator[Redis]:
+    settings = RedisSettings(redis_url=url, redis_timeout_seconds=seconds)  # type: ignore[arg-type]  # pydantic makes the secret
+    client = create_redis(settings, application="test")
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def echo(client: Redis, number: int) -> int:
+    with redis_errors():
+        return int(await client.echo(str(number)))
+
+
+async def start(server: RedisServer) -> None:
+    server.spawn()
+    await asyncio.to_thread(server.wait_ready)
+
+
+async def outcomes(client: Redis, count: int) -> list[object]:
+    calls = (echo(client, number) for number in range(count))
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+def assert_unavailable(results: list[object]) -> None:
+    assert {type(result) for result in results} == {UnavailableError}, results
+
+
+async def test_a_restart_between_two_commands_is_not_noticed(redis_server: RedisServer) -> None:
+    async with client_of(redis_server.url) as client:
+        assert await echo(client, 1) == 1
+        await asyncio.to_thread(redis_server.stop)
+        await start(redis_server)
+        assert await echo(client, 2) == 2
+
+
+async def test_a_killed_server_is_unavailable_at_once_and_recovers(
+    redis_server: RedisServer,
+) -> None:
+    async with client_of(redis_server.url) as client, asyncio.timeout(30):
+        assert await outcomes(client, 10) == list(range(10))
+        redis_server.kill()
+        started = time.monotonic()
+        assert_unavailable(await outcomes(client, 10))
+        assert time.monotonic() - started < 2
+        await start(redis_server)
+        assert await outcomes(client, 10) == list(range(10))
+
+
+async def test_a_frozen_server_is_unavailable_in_bounded_time_and_recovers(
+    redis_server: RedisServer,
+) -> None:
+    async with client_of(redis_server.url, seconds=0.3) as client, asyncio.timeout(30):
+        assert await outcomes(client, 5) == list(range(5))
+        redis_server.suspend()
+        try:
+            started = time.monotonic()
+            assert_unavailable(await outcomes(client, 10))
+            assert time.monotonic() - started < 2
+        finally:
+            redis_server.resume()
+        assert await outcomes(client, 10) == list(range(10))
+
+
+async def test_a_cancelled_command_never_leaves_its_answer_to_the_next(redis_url: str) -> None:
+    async with client_of(redis_url, seconds=5) as client, asyncio.timeout(20):
+        for _ in range(5):
+            waiting = [asyncio.create_task(client.blpop(["nothing"], 0.2)) for _ in range(5)]
+            calls = [asyncio.create_task(echo(client, number)) for number in range(100, 105)]
+            await asyncio.sleep(0)
+            for task in (*waiting, *calls):
+                task.cancel()
+            await asyncio.gather(*waiting, *calls, return_exceptions=True)
+            assert await outcomes(client, 10) == list(range(10))
