@@ -97,7 +97,11 @@ class Bank:
     url: str
 
     async def give(
-        self, user_id: str, credits: int, *, lives: float | None = None  # noqa: A002 - the field's word
+        self,
+        user_id: str,
+        credits: int,
+        *,
+        lives: float | None = None,  # noqa: A002 - the field's word
     ) -> Allocation:
         """Give the user credits that expire after so many seconds, or never."""
         expires_at = self.clock.now() + timedelta(seconds=lives) if lives else None
@@ -251,7 +255,10 @@ class Api:
     async def finalize(self, user_id: str, session_id: str, **changes: Any) -> httpx.Response:
         """Finalize a stream as chat does."""
         body = {
-            "sessionId": session_id, "userId": user_id, "inputTokens": 0, "outputTokens": 0,
+            "sessionId": session_id,
+            "userId": user_id,
+            "inputTokens": 0,
+            "outputTokens": 0,
             **changes,
         }
         return await self.post("/streaming/finalize", body, self.chat)

@@ -81,7 +81,11 @@ def _print_totals(result: Reconciliation) -> None:
         *(
             str(number)
             for number in (
-                totals.granted, totals.remaining, totals.held, totals.charged, totals.lapsed,
+                totals.granted,
+                totals.remaining,
+                totals.held,
+                totals.charged,
+                totals.lapsed,
                 totals.revoked,
             )
         )

@@ -56,9 +56,16 @@ def create_app(
             await _wait_for_schema(context.check_schema)
             app.state.context = context
             app.state.readiness = context.check_ready
-            app.state.verifier = verifier or create_access(
-                "accounting", settings.tokens, session=session, clock=clock, supervisor=supervisor
-            ).verifier
+            app.state.verifier = (
+                verifier
+                or create_access(
+                    "accounting",
+                    settings.tokens,
+                    session=session,
+                    clock=clock,
+                    supervisor=supervisor,
+                ).verifier
+            )
             supervisor.every(
                 settings.credits.sweep_interval_seconds, context.sweeper.sweep, name="sweep"
             )

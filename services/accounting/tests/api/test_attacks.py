@@ -10,12 +10,35 @@ from aula_common.security.principal import Role
 
 _IDS = {"sessionId": "str_1", "userId": "usr_a"}
 _ABSURD_NUMBERS: list[Any] = [
-    -1, 1.5, 1.0, True, False, "1", 2**63, 2**53, 10**30, None, [1], {"$gt": 0}
+    -1,
+    1.5,
+    1.0,
+    True,
+    False,
+    "1",
+    2**63,
+    2**53,
+    10**30,
+    None,
+    [1],
+    {"$gt": 0},
 ]
 _RAW_NUMBERS = ["NaN", "Infinity", "-Infinity", "1e400", "-0.0", "1" * 5000]
 _ODD_IDS: list[Any] = [
-    "", " ", "a b", "a\0b", "\ud800", "x" * 65, "../etc", "'; DROP TABLE accounts; --", 7, None,
-    True, ["usr_a"], {"$ne": None}, {"$where": "1"},
+    "",
+    " ",
+    "a b",
+    "a\0b",
+    "\ud800",
+    "x" * 65,
+    "../etc",
+    "'; DROP TABLE accounts; --",
+    7,
+    None,
+    True,
+    ["usr_a"],
+    {"$ne": None},
+    {"$where": "1"},
 ]
 
 
@@ -29,15 +52,21 @@ def _bodies(field: str, value: Any) -> list[tuple[str, dict[str, Any]]]:
             ("initialize", {"modelId": SONNET, "inputTokens": 1, "maxOutputTokens": value})
         ],
         "estimatedTokens": [("initialize", {"modelId": SONNET, "estimatedTokens": value})],
-        "tokensGenerated": [("heartbeat", {"tokensGenerated": value}),
-                            ("abort", {"tokensGenerated": value})],
+        "tokensGenerated": [
+            ("heartbeat", {"tokensGenerated": value}),
+            ("abort", {"tokensGenerated": value}),
+        ],
         "actualTokens": [("finalize", {"actualTokens": value})],
         "outputTokens": [("finalize", {"inputTokens": 1, "outputTokens": value})],
     }[field]
 
 
 _NUMBERS = [
-    "inputTokens", "maxOutputTokens", "estimatedTokens", "tokensGenerated", "actualTokens",
+    "inputTokens",
+    "maxOutputTokens",
+    "estimatedTokens",
+    "tokensGenerated",
+    "actualTokens",
     "outputTokens",
 ]
 
@@ -96,8 +125,16 @@ async def test_ids_that_are_none_are_refused(api: Api, value: Any) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"[]", b"null", b'"text"', b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe",
-        b'{"userId": "a", "credits": 1, "\\ud800": 1}', b'{"userId": "a", "\\u0000": 1}',
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"\xff\xfe",
+        b'{"userId": "a", "credits": 1, "\\ud800": 1}',
+        b'{"userId": "a", "\\u0000": 1}',
     ],
 )
 async def test_bodies_that_are_none_are_refused(api: Api, body: bytes) -> None:
@@ -154,9 +191,7 @@ async def test_usage_far_above_the_hold_takes_the_hold_and_no_more(api: Api) -> 
 async def test_a_key_of_one_admin_is_not_answered_to_another(api: Api) -> None:
     body = {"userId": "usr_a", "credits": 5}
     first = await api.post("/credits/allocate", body, api.admin, key="k")
-    other = await api.post(
-        "/credits/allocate", body, api.person("usr_other", Role.ADMIN), key="k"
-    )
+    other = await api.post("/credits/allocate", body, api.person("usr_other", Role.ADMIN), key="k")
     assert first.json()["allocations"][0]["allocationId"] not in other.text
     assert other.json()["allocations"][0]["createdBy"] == "usr_other"
 
@@ -164,9 +199,14 @@ async def test_a_key_of_one_admin_is_not_answered_to_another(api: Api) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        {"userId": "a b"}, {"userId": "\0"}, {"userId": "x" * 65}, {"from": "yesterday"},
-        {"from": "0001-01-01T00:00:00+12:00"}, {"to": "9999-12-31T23:59:59-12:00"},
-        {"by": "'; --"}, {"from": "1"},
+        {"userId": "a b"},
+        {"userId": "\0"},
+        {"userId": "x" * 65},
+        {"from": "yesterday"},
+        {"from": "0001-01-01T00:00:00+12:00"},
+        {"to": "9999-12-31T23:59:59-12:00"},
+        {"by": "'; --"},
+        {"from": "1"},
     ],
 )
 async def test_odd_queries_are_refused(api: Api, query: dict[str, str]) -> None:

@@ -178,7 +178,9 @@ async def own(postgres_server: Postgres) -> AsyncIterator[Api]:
     """The application on a server of the test's own, to stop and start."""
     url = postgres_server.database_url("postgres", scheme="postgresql+asyncpg")
     async with open_api(
-        url, database_connect_timeout_seconds=1, database_pool_timeout_seconds=1,
+        url,
+        database_connect_timeout_seconds=1,
+        database_pool_timeout_seconds=1,
         database_statement_timeout_ms=1500,
     ) as api:
         yield api

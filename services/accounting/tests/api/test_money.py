@@ -16,19 +16,26 @@ async def test_a_stream_from_initialize_to_finalize(api: Api) -> None:
     body = started.json()
     lease = moment(body.pop("leaseExpiresAt"))
     assert body == {
-        "sessionId": "str_1", "estimatedCredits": 8, "allocatedCredits": 10,
-        "maxOutputTokens": 2000, "message": "Credits are held for this streaming session.",
+        "sessionId": "str_1",
+        "estimatedCredits": 8,
+        "allocatedCredits": 10,
+        "maxOutputTokens": 2000,
+        "message": "Credits are held for this streaming session.",
     }
     beat = {"sessionId": "str_1", "userId": "usr_a", "tokensGenerated": 40}
     assert (await api.post("/streaming/heartbeat", beat, api.chat)).json() == {
-        "sessionId": "str_1", "status": "active", "tokensGenerated": 40,
+        "sessionId": "str_1",
+        "status": "active",
+        "tokensGenerated": 40,
         "leaseExpiresAt": started.json()["leaseExpiresAt"],
     }
     during = (await api.get("/credits", api.person("usr_a"))).json()
     assert (during["available"], during["held"]) == (90, 10)
     [hold] = during["holds"]
     assert hold == {
-        "sessionId": "str_1", "amount": 10, "chatSessionId": "ses_1",
+        "sessionId": "str_1",
+        "amount": 10,
+        "chatSessionId": "ses_1",
         "since": hold["since"],
     }
     assert lease - moment(hold["since"]) == timedelta(seconds=300)
@@ -38,14 +45,23 @@ async def test_a_stream_from_initialize_to_finalize(api: Api) -> None:
     )
     assert ended.status_code == 200
     assert ended.json() == {
-        "sessionId": "str_1", "status": "completed", "estimatedCredits": 8, "actualCredits": 3,
-        "partialCredits": 3, "refund": 7, "lapsed": 0, "overrun": 0,
+        "sessionId": "str_1",
+        "status": "completed",
+        "estimatedCredits": 8,
+        "actualCredits": 3,
+        "partialCredits": 3,
+        "refund": 7,
+        "lapsed": 0,
+        "overrun": 0,
     }
     session = (await api.get("/streaming/str_1", api.person("usr_a"))).json()
     assert session["status"] == "completed"
     assert session["holds"] == [{"allocationId": allocation_id, "amount": 10}]
     assert [(entry["kind"], entry["amount"]) for entry in session["entries"]] == [
-        ("hold", 10), ("charge", 3), ("refund", 7), ("settle", 3)
+        ("hold", 10),
+        ("charge", 3),
+        ("refund", 7),
+        ("settle", 3),
     ]
     assert session["settlement"] == ended.json()
     after = (await api.get("/credits", api.person("usr_a"))).json()
@@ -77,15 +93,22 @@ async def test_a_refusal_for_want_of_credits_says_what_is_missing_and_what_is_he
     await api.give("usr_a", 7)
     poor = await api.initialize("usr_a", "str_0", modelId=OPUS)
     assert poor.status_code == 402
-    assert poor.json().items() >= {
-        "code": "insufficient_credits", "available": 7, "required": 18, "estimatedCredits": 15,
-        "bufferRequired": 3,
-    }.items()
+    assert (
+        poor.json().items()
+        >= {
+            "code": "insufficient_credits",
+            "available": 7,
+            "required": 18,
+            "estimatedCredits": 15,
+            "bufferRequired": 3,
+        }.items()
+    )
     await api.initialize("usr_a", "str_1", chatSessionId="ses_1")
     held = (await api.initialize("usr_a", "str_2")).json()
-    assert held.items() >= {
-        "code": "credits_held", "available": 3, "required": 4, "held": 4, "status": 402
-    }.items()
+    assert (
+        held.items()
+        >= {"code": "credits_held", "available": 3, "required": 4, "held": 4, "status": 402}.items()
+    )
     [hold] = held["holds"]
     assert (hold["sessionId"], hold["amount"], hold["chatSessionId"]) == ("str_1", 4, "ses_1")
     assert moment(hold["since"]).tzinfo is not None
@@ -120,9 +143,10 @@ async def test_settled_and_tombstone_refuse_initialize_and_heartbeat(api: Api) -
     ids = {"sessionId": "str_1", "userId": "usr_a"}
     tombstone = await api.post("/streaming/abort", ids, api.chat)
     assert tombstone.status_code == 200
-    assert tombstone.json().items() >= {
-        "sessionId": "str_1", "status": "aborted", "partialCredits": 0, "refund": 0
-    }.items()
+    assert (
+        tombstone.json().items()
+        >= {"sessionId": "str_1", "status": "aborted", "partialCredits": 0, "refund": 0}.items()
+    )
     late = await api.initialize("usr_a", "str_1")
     assert (late.status_code, late.json()["code"]) == (409, "session_settled")
     beat = await api.post("/streaming/heartbeat", {**ids, "tokensGenerated": 1}, api.chat)
@@ -215,7 +239,8 @@ async def test_usage_is_listed_and_summed_up(api: Api) -> None:
     assert page["usage"][1]["credits"] == 15
     by_model = (await api.get("/usage/summary", mine, by="model")).json()
     assert [(one["key"], one["streams"], one["credits"]) for one in by_model["groups"]] == [
-        (OPUS, 1, 15), (SONNET, 2, 6)
+        (OPUS, 1, 15),
+        (SONNET, 2, 6),
     ]
     for by in ("day", "service", "user"):
         [group] = (await api.get("/usage/summary", api.admin, by=by)).json()["groups"]

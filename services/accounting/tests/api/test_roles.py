@@ -51,9 +51,7 @@ async def test_services_need_the_scope(api: Api, method: str, path: str, body: A
 
 
 @pytest.mark.parametrize(("method", "path", "body"), _FOR_ADMINS)
-async def test_only_admins_give_take_and_prove(
-    api: Api, method: str, path: str, body: Any
-) -> None:
+async def test_only_admins_give_take_and_prove(api: Api, method: str, path: str, body: Any) -> None:
     for headers in (
         api.person("usr_a"),
         api.person("usr_s", Role.SUPERVISOR),
@@ -135,10 +133,17 @@ async def test_active_streams_are_seen_by_their_owner_admins_and_monitoring(api:
         await api.initialize(user, f"str_{user}", chatSessionId=f"ses_{user}")
     own = (await api.get("/streaming/active", api.person("usr_a"))).json()
     [session] = own["sessions"]
-    assert session.items() >= {
-        "sessionId": "str_usr_a", "chatSessionId": "ses_usr_a", "userId": "usr_a",
-        "modelId": SONNET, "allocatedCredits": 4, "tokensGenerated": 0,
-    }.items()
+    assert (
+        session.items()
+        >= {
+            "sessionId": "str_usr_a",
+            "chatSessionId": "ses_usr_a",
+            "userId": "usr_a",
+            "modelId": SONNET,
+            "allocatedCredits": 4,
+            "tokensGenerated": 0,
+        }.items()
+    )
     monitoring = api.service("streaming:read", client="monitoring")
     for headers in (api.admin, monitoring):
         everybody = (await api.get("/streaming/active", headers)).json()

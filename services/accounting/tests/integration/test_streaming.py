@@ -85,7 +85,10 @@ async def test_refund_to_what_expired_meanwhile_lapses_with_an_entry(bank: Bank)
     assert _charged(settled) == (1, 3, 3, 0)
     assert (await bank.allocation(soon.id)).lapsed == 3
     assert (await bank.entries("usr_a"))[1:] == [
-        ("hold", 4), ("charge", 1), ("lapse", 3), ("settle", 1)
+        ("hold", 4),
+        ("charge", 1),
+        ("lapse", 3),
+        ("settle", 1),
     ]
     assert (await bank.context.credits.get_balance("usr_a")).available == 0
     assert await bank.discrepancies() == []

@@ -4,9 +4,15 @@ import asyncio
 
 import asyncpg
 import pytest
-from accounting_builders import LEASE_SECONDS, Bank, open_bank, plain_url
+from accounting_builders import LEASE_SECONDS, Bank, finalize_request, open_bank, plain_url
 
-from aula_accounting.domain.streaming import ProgressReport, ReservationStatus
+from aula_accounting.domain.streaming import (
+    ProgressReport,
+    ReservationStatus,
+    SettlementKind,
+    SettleVerdict,
+)
+from aula_accounting.storage.unit_of_work import start_work
 
 
 async def _progress(bank: Bank, session_id: str, tokens: int) -> None:
@@ -41,6 +47,19 @@ async def test_a_lease_is_not_prolonged_by_progress_and_not_cut_before_its_end(b
     assert await bank.sweep() == 0
     bank.clock.advance(1)
     assert await bank.sweep() == 1
+
+
+async def test_a_sweep_of_what_is_not_due_any_more_leaves_it(bank: Bank) -> None:
+    await bank.give("usr_a", 10)
+    await bank.reserve("usr_a", "str_1")
+    async with start_work(bank.context.engine) as work:
+        too_early = finalize_request(
+            "usr_a", "str_1", kind=SettlementKind.SWEEP, status=ReservationStatus.EXPIRED
+        )
+        [outcome] = await work.streaming.settle([too_early], at=bank.clock.now())
+        await work.commit()
+    assert outcome.verdict is SettleVerdict.NOT_DUE
+    assert (await bank.context.credits.get_balance("usr_a")).held == 4
 
 
 async def test_a_finalize_after_the_sweep_is_answered_with_it_and_moves_nothing(bank: Bank) -> None:

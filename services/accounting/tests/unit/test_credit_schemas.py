@@ -77,7 +77,9 @@ def test_a_rate_is_exact_from_text_and_from_a_number() -> None:
 def test_rates_are_shown_as_plain_decimal_text() -> None:
     shown = RateView.model_validate(
         {
-            "modelId": "m", "inputRate": Decimal("100.000000"), "outputRate": Decimal("0.250000"),
+            "modelId": "m",
+            "inputRate": Decimal("100.000000"),
+            "outputRate": Decimal("0.250000"),
             "startsAt": "2026-01-01T00:00:00Z",
         }
     ).model_dump(mode="json")

@@ -56,9 +56,7 @@ async def allocate_credits(
     principal: Admin, context: ContextNeeded, key: KeyNeeded, body: AllocateRequest
 ) -> AllocateAnswer:
     """Give credits to one user or to each of several: all or none."""
-    allocations = await context.credits.allocate(
-        body.to_grant(), actor_id=principal.id, key=key
-    )
+    allocations = await context.credits.allocate(body.to_grant(), actor_id=principal.id, key=key)
     return AllocateAnswer(allocations=[AdminAllocationView.of(given) for given in allocations])
 
 

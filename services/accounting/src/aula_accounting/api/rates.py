@@ -29,13 +29,9 @@ async def list_rates(
 
 
 @router.put("")
-async def put_rates(
-    principal: Admin, context: ContextNeeded, body: RatesRequest
-) -> RatesAnswer:
+async def put_rates(principal: Admin, context: ContextNeeded, body: RatesRequest) -> RatesAnswer:
     """Add rates from now on or from a moment to come. Running reservations keep theirs."""
-    rates = await context.rates.put(
-        [rate.to_rate() for rate in body.rates], actor_id=principal.id
-    )
+    rates = await context.rates.put([rate.to_rate() for rate in body.rates], actor_id=principal.id)
     return RatesAnswer(rates=[_view(rate) for rate in rates])
 
 

@@ -37,9 +37,7 @@ UsageWanted = Annotated[UsageFilter, Depends(_filter)]
 
 
 @router.get("")
-async def list_usage(
-    context: ContextNeeded, which: UsageWanted, page: PageWanted
-) -> UsagePage:
+async def list_usage(context: ContextNeeded, which: UsageWanted, page: PageWanted) -> UsagePage:
     """Settled streams, one's own; for admins everybody's, or those of `userId`."""
     settled, total = await context.usage.list_usage(which, offset=page.offset, limit=page.limit)
     return UsagePage(

@@ -71,9 +71,7 @@ class StreamingRepository(Protocol):
     async def list_active(
         self, user_id: str | None, *, offset: int, limit: int
     ) -> tuple[Sequence[Reservation], int]: ...
-    async def claim_overdue(
-        self, *, at: datetime, limit: int
-    ) -> Sequence[tuple[str, str]]:
+    async def claim_overdue(self, *, at: datetime, limit: int) -> Sequence[tuple[str, str]]:
         """Lock the accounts of overdue reservations, but those locked by others.
 
         Returns (user id, session id) pairs.
@@ -104,17 +102,13 @@ class UsageRepository(Protocol):
     async def list_settled(
         self, which: UsageFilter, *, offset: int, limit: int
     ) -> tuple[Sequence[Reservation], int]: ...
-    async def summarize(
-        self, which: UsageFilter, *, by: UsageGrouping
-    ) -> Sequence[UsageGroup]: ...
+    async def summarize(self, which: UsageFilter, *, by: UsageGrouping) -> Sequence[UsageGroup]: ...
 
 
 class IdempotencyRepository(Protocol):
     """Keys of requests that were answered."""
 
-    async def claim(
-        self, key: IdempotencyKey, *, at: datetime
-    ) -> Mapping[str, Any] | None:
+    async def claim(self, key: IdempotencyKey, *, at: datetime) -> Mapping[str, Any] | None:
         """Take the key, or return the answer stored under it.
 
         IdempotencyKeyReusedError if it was used with another request.

@@ -54,9 +54,7 @@ class Sweeper:
             keys=await self._forget_keys(),
         )
         if result.reservations or result.allocations:
-            _log.info(
-                "swept", reservations=result.reservations, allocations=result.allocations
-            )
+            _log.info("swept", reservations=result.reservations, allocations=result.allocations)
         return result
 
     async def _settle_overdue(self) -> int:
@@ -91,9 +89,7 @@ class Sweeper:
         """One member in a transaction of its own, so that it can't fail its neighbours."""
         try:
             async with self._start_work() as work:
-                outcomes = await work.streaming.settle(
-                    _requests([member]), at=self._clock.now()
-                )
+                outcomes = await work.streaming.settle(_requests([member]), at=self._clock.now())
                 await work.commit()
         except AulaError:
             raise

@@ -47,9 +47,7 @@ class IdempotencyStore:
 
     async def forget_before(self, moment: datetime) -> int:
         """Drop keys from before the moment; how many there were."""
-        result = await self._connection.execute(
-            sa.delete(keys).where(keys.c.created_at <= moment)
-        )
+        result = await self._connection.execute(sa.delete(keys).where(keys.c.created_at <= moment))
         return result.rowcount
 
 

@@ -37,9 +37,7 @@ class LedgerStore:
         """Entries of one streaming session, the oldest first."""
         rows = await self._connection.execute(
             sa.select(ledger_entries)
-            .where(
-                ledger_entries.c.user_id == user_id, ledger_entries.c.session_id == session_id
-            )
+            .where(ledger_entries.c.user_id == user_id, ledger_entries.c.session_id == session_id)
             .order_by(ledger_entries.c.id)
         )
         return [_to_entry(row) for row in rows.mappings()]

@@ -145,6 +145,4 @@ class ReconciliationStore:
             found.extend(Discrepancy(**row) for row in rows.mappings())
         rows = await self._connection.execute(_OVERDUE_HOLDS, {"overdue_before": overdue_before})
         found.extend(Discrepancy(**row) for row in rows.mappings())
-        return Reconciliation(
-            checked_at=at, totals=Totals(**totals), discrepancies=tuple(found)
-        )
+        return Reconciliation(checked_at=at, totals=Totals(**totals), discrepancies=tuple(found))

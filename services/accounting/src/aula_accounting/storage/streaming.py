@@ -29,28 +29,37 @@ from aula_accounting.storage.tables import accounts, reservations
 _COLUMNS = ", ".join(f"(f.reservation).{column.name}" for column in reservations.columns)
 _TYPES = {column.name: column.type for column in reservations.columns}
 
-_RESERVE = sa.text(
-    f"SELECT f.place, f.outcome, f.detail, {_COLUMNS} "  # noqa: S608 - names of our own columns
-    "FROM reserve_credits(:requests, :moment, :lease, :running_limit) AS f"
-).bindparams(
-    sa.bindparam("requests", type_=JSONB),
-    sa.bindparam("moment", type_=sa.DateTime(timezone=True)),
-    sa.bindparam("lease", type_=sa.Interval),
-    sa.bindparam("running_limit", type_=sa.Integer),
-).columns(place=sa.Integer, outcome=sa.Text, detail=JSONB, **_TYPES)
+_RESERVE = (
+    sa.text(
+        f"SELECT f.place, f.outcome, f.detail, {_COLUMNS} "  # noqa: S608 - names of our own columns
+        "FROM reserve_credits(:requests, :moment, :lease, :running_limit) AS f"
+    )
+    .bindparams(
+        sa.bindparam("requests", type_=JSONB),
+        sa.bindparam("moment", type_=sa.DateTime(timezone=True)),
+        sa.bindparam("lease", type_=sa.Interval),
+        sa.bindparam("running_limit", type_=sa.Integer),
+    )
+    .columns(place=sa.Integer, outcome=sa.Text, detail=JSONB, **_TYPES)
+)
 
-_SETTLE = sa.text(
-    f"SELECT f.place, f.outcome, {_COLUMNS} "  # noqa: S608 - names of our own columns
-    "FROM settle_credits(:requests, :moment) AS f"
-).bindparams(
-    sa.bindparam("requests", type_=JSONB),
-    sa.bindparam("moment", type_=sa.DateTime(timezone=True)),
-).columns(place=sa.Integer, outcome=sa.Text, **_TYPES)
+_SETTLE = (
+    sa.text(
+        f"SELECT f.place, f.outcome, {_COLUMNS} "  # noqa: S608 - names of our own columns
+        "FROM settle_credits(:requests, :moment) AS f"
+    )
+    .bindparams(
+        sa.bindparam("requests", type_=JSONB),
+        sa.bindparam("moment", type_=sa.DateTime(timezone=True)),
+    )
+    .columns(place=sa.Integer, outcome=sa.Text, **_TYPES)
+)
 
 # Locked in one order, so that two lists can't wait for one another. What is over is returned
 # as it is; a report that was overtaken by a later one changes nothing.
-_REPORT = sa.text(
-    """
+_REPORT = (
+    sa.text(
+        """
     WITH report AS (
         SELECT * FROM jsonb_to_recordset(:reports)
             AS r(session_id text, user_id text, tokens_generated bigint)
@@ -72,10 +81,13 @@ _REPORT = sa.text(
     WHERE NOT EXISTS (
         SELECT 1 FROM changed c WHERE c.user_id = r.user_id AND c.session_id = r.session_id)
     """
-).bindparams(
-    sa.bindparam("reports", type_=JSONB),
-    sa.bindparam("moment", type_=sa.DateTime(timezone=True)),
-).columns(*reservations.columns)
+    )
+    .bindparams(
+        sa.bindparam("reports", type_=JSONB),
+        sa.bindparam("moment", type_=sa.DateTime(timezone=True)),
+    )
+    .columns(*reservations.columns)
+)
 
 
 class StreamingStore:
@@ -228,9 +240,7 @@ def to_reservation(row: Mapping[Any, Any]) -> Reservation:
         reserved=row["reserved"],
         sources=tuple(
             Source(allocation_id=allocation_id, amount=amount)
-            for allocation_id, amount in zip(
-                row["source_ids"], row["source_amounts"], strict=True
-            )
+            for allocation_id, amount in zip(row["source_ids"], row["source_amounts"], strict=True)
         ),
         started_at=row["started_at"],
         lease_expires_at=row["lease_expires_at"],

@@ -37,7 +37,9 @@ allocations = sa.Table(
     sa.Column("lapsed", sa.BigInteger, nullable=False),
     sa.Column("revoked", sa.BigInteger, nullable=False),
     sa.Column(
-        "closed", sa.Boolean, sa.Computed("remaining = 0 AND held = 0", persisted=True),
+        "closed",
+        sa.Boolean,
+        sa.Computed("remaining = 0 AND held = 0", persisted=True),
         nullable=False,
     ),
     sa.Column("expires_at", Moment),
@@ -94,14 +96,18 @@ reservations = sa.Table(
     # Distributed by user, this one becomes a plain index: the ids are random.
     sa.UniqueConstraint("session_id"),
     sa.Index(
-        "ix_reservations_active", "user_id", "started_at",
+        "ix_reservations_active",
+        "user_id",
+        "started_at",
         postgresql_where=sa.text("status = 'active'"),
     ),
     sa.Index(
         "ix_reservations_lease", "lease_expires_at", postgresql_where=sa.text("status = 'active'")
     ),
     sa.Index(
-        "ix_reservations_usage", "user_id", "settled_at",
+        "ix_reservations_usage",
+        "user_id",
+        "settled_at",
         postgresql_where=sa.text("settled_at IS NOT NULL AND NOT tombstone"),
     ),
 )
@@ -118,12 +124,16 @@ ledger_entries = sa.Table(
     sa.Column("actor_id", Id, nullable=False),
     sa.Column("recorded_at", Moment, nullable=False),
     sa.ForeignKeyConstraint(
-        ["user_id", "allocation_id"], ["allocations.user_id", "allocations.id"],
+        ["user_id", "allocation_id"],
+        ["allocations.user_id", "allocations.id"],
         name="fk_ledger_entries_allocations",
     ),
     sa.Index("ix_ledger_entries_session", "user_id", "session_id"),
     sa.Index(
-        "uq_ledger_entries_settlement", "user_id", "session_id", unique=True,
+        "uq_ledger_entries_settlement",
+        "user_id",
+        "session_id",
+        unique=True,
         postgresql_where=sa.text("kind = 'settle'"),
     ),
 )

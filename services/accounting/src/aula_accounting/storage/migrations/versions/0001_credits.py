@@ -76,7 +76,9 @@ def _create_allocations() -> None:
         _amount("lapsed"),
         _amount("revoked"),
         sa.Column(
-            "closed", sa.Boolean, sa.Computed("remaining = 0 AND held = 0", persisted=True),
+            "closed",
+            sa.Boolean,
+            sa.Computed("remaining = 0 AND held = 0", persisted=True),
             nullable=False,
         ),
         sa.Column("expires_at", _moment()),
@@ -86,9 +88,7 @@ def _create_allocations() -> None:
         sa.Column("note", sa.Text),
         sa.PrimaryKeyConstraint("user_id", "id", name="pk_allocations"),
         sa.UniqueConstraint("id", name="uq_allocations_id"),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["accounts.user_id"], name="fk_allocations_accounts"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["accounts.user_id"], name="fk_allocations_accounts"),
         sa.CheckConstraint(
             "granted > 0 AND remaining >= 0 AND held >= 0 AND charged >= 0 AND lapsed >= 0 "
             "AND revoked >= 0",
@@ -102,11 +102,15 @@ def _create_allocations() -> None:
     )
     # No index holds `remaining` or `held`: a reserve and a settle stay heap-only updates.
     op.create_index(
-        "ix_allocations_open", "allocations", ["user_id", "expires_at"],
+        "ix_allocations_open",
+        "allocations",
+        ["user_id", "expires_at"],
         postgresql_where=sa.text("NOT closed"),
     )
     op.create_index(
-        "ix_allocations_expiring", "allocations", ["expires_at"],
+        "ix_allocations_expiring",
+        "allocations",
+        ["expires_at"],
         postgresql_where=sa.text("NOT closed AND expires_at IS NOT NULL"),
     )
 
@@ -148,9 +152,7 @@ def _create_reservations() -> None:
         sa.Column("error", sa.Text),
         sa.PrimaryKeyConstraint("user_id", "session_id", name="pk_reservations"),
         sa.UniqueConstraint("session_id", name="uq_reservations_session_id"),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["accounts.user_id"], name="fk_reservations_accounts"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["accounts.user_id"], name="fk_reservations_accounts"),
         sa.CheckConstraint(
             "status IN ('active', 'completed', 'failed', 'aborted', 'expired')",
             name="ck_reservations_status",
@@ -169,15 +171,21 @@ def _create_reservations() -> None:
         postgresql_with={"fillfactor": "70"},
     )
     op.create_index(
-        "ix_reservations_active", "reservations", ["user_id", "started_at"],
+        "ix_reservations_active",
+        "reservations",
+        ["user_id", "started_at"],
         postgresql_where=sa.text("status = 'active'"),
     )
     op.create_index(
-        "ix_reservations_lease", "reservations", ["lease_expires_at"],
+        "ix_reservations_lease",
+        "reservations",
+        ["lease_expires_at"],
         postgresql_where=sa.text("status = 'active'"),
     )
     op.create_index(
-        "ix_reservations_usage", "reservations", ["user_id", "settled_at"],
+        "ix_reservations_usage",
+        "reservations",
+        ["user_id", "settled_at"],
         postgresql_where=sa.text("settled_at IS NOT NULL AND NOT tombstone"),
     )
 
@@ -195,7 +203,8 @@ def _create_ledger() -> None:
         sa.Column("recorded_at", _moment(), nullable=False),
         sa.PrimaryKeyConstraint("user_id", "id", name="pk_ledger_entries"),
         sa.ForeignKeyConstraint(
-            ["user_id", "allocation_id"], ["allocations.user_id", "allocations.id"],
+            ["user_id", "allocation_id"],
+            ["allocations.user_id", "allocations.id"],
             name="fk_ledger_entries_allocations",
         ),
         sa.CheckConstraint(f"kind IN ({_KINDS})", name="ck_ledger_entries_kind"),
@@ -211,7 +220,10 @@ def _create_ledger() -> None:
     )
     op.create_index("ix_ledger_entries_session", "ledger_entries", ["user_id", "session_id"])
     op.create_index(
-        "uq_ledger_entries_settlement", "ledger_entries", ["user_id", "session_id"], unique=True,
+        "uq_ledger_entries_settlement",
+        "ledger_entries",
+        ["user_id", "session_id"],
+        unique=True,
         postgresql_where=sa.text("kind = 'settle'"),
     )
 
@@ -252,7 +264,12 @@ def downgrade() -> None:
     ):
         op.execute(f"DROP FUNCTION {function}")
     for table in (
-        "rates", "idempotency_keys", "ledger_entries", "reservations", "allocations", "accounts"
+        "rates",
+        "idempotency_keys",
+        "ledger_entries",
+        "reservations",
+        "allocations",
+        "accounts",
     ):
         op.drop_table(table)
     op.execute("DROP FUNCTION refuse_ledger_change()")
