@@ -99,9 +99,9 @@ class Bank:
     async def give(
         self,
         user_id: str,
-        credits: int,
+        credits: int,  # noqa: A002 - the field's word
         *,
-        lives: float | None = None,  # noqa: A002 - the field's word
+        lives: float | None = None,
     ) -> Allocation:
         """Give the user credits that expire after so many seconds, or never."""
         expires_at = self.clock.now() + timedelta(seconds=lives) if lives else None
