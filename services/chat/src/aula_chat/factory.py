@@ -45,6 +45,7 @@ _APPLICATION = "aula-chat"
 _LOG_TIMEOUT_SECONDS = 0.25  # longer without acknowledgement and readers are served from memory
 _LOG_SPARE_SECONDS = 300  # a log outlives the longest stream by so much
 _RELAY_SECONDS = 2
+_HANDOVER_SECONDS = 3  # of the drain's deadline are for ending what has not ended by itself
 _START_RETRY_SECONDS = 1
 
 
@@ -151,6 +152,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             lease_seconds=durations.stream_lease_seconds,
             log_patience=durations.recovery_log_patience,
             log_ttl_seconds=log_ttl,
+            runs_here=live.runs,
             recovered=metrics.counter("streams_recovered", "Streams ended for a dead process."),
         )
         followers = LogFollowers(log, stream_store, clock=clock)
@@ -183,13 +185,32 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             replay_seconds=durations.replay_seconds,
         )
         sessions = Sessions(
-            sessions=session_store, messages=message_store, streams=stream_store, clock=clock
+            sessions=session_store,
+            messages=message_store,
+            streams=stream_store,
+            clock=clock,
+            owner=owner,
+            lease_seconds=durations.stream_lease_seconds,
+        )
+
+        observations = Observations(
+            sessions=session_store,
+            messages=message_store,
+            stored_streams=stream_store,
+            renewals=ObservationRepository(redis),
+            streams=streams,
+            clock=clock,
+            lifetime=durations.observation_seconds,
         )
 
         supervisor.spawn(writer.run(), name="write logs")
         supervisor.spawn(followers.run(), name="follow logs")
         supervisor.every(durations.recovery_seconds, recoveries.sweep, name="recover streams")
         supervisor.every(_RELAY_SECONDS, settlements.relay, name="settle late")
+
+        async def drained() -> None:
+            observations.drain()
+            await streams.drain(max(0, settings.drain_deadline - _HANDOVER_SECONDS))
 
         async def check_ready() -> None:
             with mongo_errors():
@@ -202,16 +223,8 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             messages=Messages(messages=message_store, sessions=sessions, streams=streams),
             streams=streams,
             models=Models(accounts=accounts, clock=clock),
-            observations=Observations(
-                sessions=session_store,
-                messages=message_store,
-                stored_streams=stream_store,
-                renewals=ObservationRepository(redis),
-                streams=streams,
-                clock=clock,
-                lifetime=durations.observation_seconds,
-            ),
-            drained=live.idle,
+            observations=observations,
+            drained=drained,
             check_ready=check_ready,
         )
         await streams.interrupt_all()

@@ -18,5 +18,5 @@ Services = Annotated[Process, Depends(process)]
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[!-~]+$")
 ]
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=128)]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 SessionId = Identifier

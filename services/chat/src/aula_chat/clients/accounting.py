@@ -52,7 +52,8 @@ class AccountingClient:
                 "X-RateLimit-Reset",
             }
             headers = {key: value for key, value in answer.headers.items() if key in kept}
-            raise ReservationRefusedError(answer.body, headers)
+            problem = answer.body if isinstance(answer.body, dict) else {}
+            raise ReservationRefusedError(answer.status, problem, headers)
         if answer.status == _UNPROCESSABLE:
             raise ModelUnknownError
         raise UnavailableError("accounting")

@@ -55,7 +55,7 @@ class ReservationRefusedError(AulaError):
     Status 402 (not enough, or held) or 429 (too many streams, quota).
     """
 
-    def __init__(self, problem: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+    def __init__(self, status: int, problem: Mapping[str, Any], headers: Mapping[str, str]) -> None:
         own = {"type", "title", "status", "detail", "code", "message", "requestId"}
         super().__init__(
             str(problem.get("detail", "")),
@@ -63,7 +63,7 @@ class ReservationRefusedError(AulaError):
             headers=headers,
         )
         self.code = str(problem.get("code", "reservation_refused"))  # type: ignore[misc]  # accounting's own
-        self.status = int(problem.get("status", 402))  # type: ignore[misc]  # accounting's own
+        self.status = status  # type: ignore[misc]  # accounting's own
         self.title = str(problem.get("title", "Refused"))  # type: ignore[misc]  # accounting's own
 
 

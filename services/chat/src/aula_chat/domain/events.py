@@ -10,7 +10,7 @@ from aula_common.ids import is_id
 from aula_common.sse import sse_frame
 
 _TERMINAL = (b"\nevent: complete\n", b"\nevent: error\n")
-_MAX_NUMBER = 10_000_000
+LAST_NUMBER = 10_000_000  # beyond what any stream has
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class EventId:
         stream_id, dot, number = text.rpartition(".")
         if not dot or not is_id(stream_id) or not number.isascii() or not number.isdigit():
             raise EventIdInvalidError
-        if len(number) > len(str(_MAX_NUMBER)):
+        if len(number) > len(str(LAST_NUMBER)):
             raise EventIdInvalidError
         return cls(stream_id, int(number))
 

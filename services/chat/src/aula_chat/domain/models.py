@@ -111,6 +111,11 @@ def find_model(model_id: str, *, tier: str) -> Model:
     return model
 
 
+def model_of(model_id: str) -> Model:
+    """The model of the catalogue that a reservation names. KeyError if it names none."""
+    return _BY_ID[model_id]
+
+
 def models_for(tier: str) -> tuple[Model, ...]:
     """The models that a tier includes, in the catalogue's order."""
     return tuple(model for model in CATALOGUE if tier in model.tiers)

@@ -6,7 +6,9 @@ from enum import StrEnum
 
 from aula_chat.domain.language_models import TokenUsage
 from aula_chat.domain.messages import MessageStatus
+from aula_chat.domain.sessions import Session
 from aula_chat.domain.tokens import estimate_tokens
+from aula_common.ids import new_id
 
 MAX_REPORTED_TOKENS = 10_000_000  # beyond any model's window: a provider's count above is absurd
 
@@ -114,6 +116,37 @@ class Stream:
     settlement: Settlement | None = None
     idempotency_key: str | None = None
     body_digest: str | None = None
+
+
+def claim_of(
+    session: Session,
+    *,
+    owner: str,
+    question: str,
+    model_ids: tuple[str, ...],
+    at: datetime,
+    idempotency_key: str | None = None,
+    body_digest: str | None = None,
+) -> Stream:
+    """A new stream that claims the session; nothing is reserved or promised yet."""
+    return Stream(
+        id=new_id("str"),
+        session_id=session.id,
+        user_id=session.user_id,
+        owner=owner,
+        fence=1,
+        phase=Phase.CLAIMED,
+        live=True,
+        stop_asked=False,
+        question=question,
+        question_id=new_id("msg"),
+        answer_id=new_id("msg"),
+        position=0,
+        reservation=Reservation(model_ids=model_ids, input_tokens=0, max_output_tokens=0),
+        started_at=at,
+        idempotency_key=idempotency_key,
+        body_digest=body_digest,
+    )
 
 
 def intent_of_refusal(reservation: Reservation, reason: str) -> SettlementIntent:

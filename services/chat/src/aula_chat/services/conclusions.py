@@ -2,11 +2,14 @@
 
 Text, usage and settlement intent in one conditional write; then the message in its collection;
 then accounting, from the stored intent; then the session is freed; only then the terminal event.
+A write whose acknowledgement is lost is repeated: each of them may be.
 Whoever ends a stream comes through here: its owner, or whoever recovers it.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aula_chat.domain.errors import FenceLostError
 from aula_chat.domain.messages import Message, MessageRole, MessageStatus
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _RETRY_SECONDS = 0.5
+_Result = TypeVar("_Result")
 
 _EXPLANATIONS = {
     StreamCode.TIMEOUT: "The answer took too long and was cut; what came is kept.",
@@ -145,15 +149,8 @@ class Conclusions:
             last_number=last_number + 1,
         )
         gives_up_at = self._clock.monotonic() + self._patience
-        while True:
-            try:
-                await self._store_end(ended)
-                return await self.publish(ended)
-            except UnavailableError:
-                if self._clock.monotonic() > gives_up_at:
-                    raise
-                _log.warning("end not stored yet", stream=stream.id)
-                await self._clock.sleep(_RETRY_SECONDS)
+        await self._insist(partial(self._store_end, ended), stream.id, gives_up_at)
+        return await self._insist(partial(self.publish, ended), stream.id, gives_up_at)
 
     async def publish(self, ended: Stream) -> Stream:
         """From the stored end: keep the messages, if any, settle, free the session.
@@ -183,6 +180,18 @@ class Conclusions:
         )
         await self._store_end(ended)
         await self.publish(ended)
+
+    async def _insist(
+        self, step: Callable[[], Awaitable[_Result]], stream_id: str, gives_up_at: float
+    ) -> _Result:
+        while True:
+            try:
+                return await step()
+            except UnavailableError:
+                if self._clock.monotonic() > gives_up_at:
+                    raise
+                _log.warning("end not stored yet", stream=stream_id)
+                await self._clock.sleep(_RETRY_SECONDS)
 
     async def _keep_messages(self, ended: Stream, outcome: Outcome) -> None:
         await self._messages.store(question_message(ended), answer_message(ended, outcome))

@@ -1,7 +1,7 @@
 """Follows the streams of other processes by reading their logs."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -33,19 +33,30 @@ def reload_frame(stream: Stream) -> bytes:
 
 
 class _Followed:
-    """A followed stream: its view, who reads it, when there was news last."""
+    """A followed stream: its view, who reads it, when there was news last.
 
-    def __init__(self, view: StreamView, now: float) -> None:
+    After `quiet` seconds without news it is looked up. `tried` says whether its log was read, or
+    was found to be away.
+    """
+
+    def __init__(self, view: StreamView, *, now: float, quiet: float) -> None:
         self.view = view
         self.users = 0
         self.news_at = now
+        self.quiet = quiet
+        self.tried = False
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether it is time to look the stream up."""
+        over = self.view.ended or self.view.closing is not None
+        return self.tried and not over and now - self.news_at >= self.quiet
 
 
 class LogFollowers:
     """One for each process: reads all followed logs in one round trip every `period` seconds.
 
     A stream without news for `quiet` seconds is looked up; one that has ended is finished from
-    its document where the log doesn't finish it.
+    its document where the log doesn't finish it within `grace` seconds.
     """
 
     def __init__(
@@ -56,21 +67,27 @@ class LogFollowers:
         clock: Clock,
         period: float = 0.025,
         quiet: float = 5,
+        grace: float = 1,
     ) -> None:
         self._log = log
         self._streams = streams
         self._clock = clock
         self._period = period
         self._quiet = quiet
+        self._grace = grace
         self._followed: dict[str, _Followed] = {}
         self._work = asyncio.Event()
 
     @contextmanager
     def following(self, stream: Stream) -> Iterator[StreamView]:
         """A view of the stream that is kept up to date inside the block."""
-        # an ended stream brings no news: it is looked up after the first read of its log
-        now = self._clock.monotonic() - (0 if stream.live else self._quiet)
-        followed = self._followed.setdefault(stream.id, _Followed(StreamView(stream.id), now))
+        new = _Followed(
+            StreamView(stream.id),
+            now=self._clock.monotonic(),
+            # one that has ended brings no news: it is looked up after the first read of its log
+            quiet=self._quiet if stream.live else 0,
+        )
+        followed = self._followed.setdefault(stream.id, new)
         followed.users += 1
         self._work.set()
         try:
@@ -80,14 +97,26 @@ class LogFollowers:
             if followed.users == 0:
                 self._followed.pop(stream.id, None)
 
+    def send_away(self) -> None:
+        """Have all readers come back, to another process: this one is about to end."""
+        for followed in self._followed.values():
+            followed.view.abandon()
+
     async def run(self) -> None:
-        """Read for ever."""
+        """Read logs and look up what is quiet, for ever; neither waits for the other."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self._read), name="read logs")
+            group.create_task(self._repeat(self._look_up_quiet), name="look up quiet streams")
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             if not self._followed:
                 self._work.clear()
                 await self._work.wait()
-            await self._read()
-            await self._look_up_quiet()
+            try:
+                await work()
+            except Exception:  # noqa: BLE001 - every reader of the process hangs on these loops
+                _log.exception("following failed unexpectedly")
             await asyncio.sleep(self._period)
 
     async def _read(self) -> None:
@@ -101,13 +130,18 @@ class LogFollowers:
         try:
             found = await self._log.read(positions)
         except UnavailableError:
-            for followed in self._followed.values():
-                followed.view.degrade(degraded=True)
+            for stream_id in positions:
+                self._degrade(stream_id, degraded=True)
             return
         for stream_id, frames in found.items():
+            self._degrade(stream_id, degraded=False)
             if (still := self._followed.get(stream_id)) is not None:
-                still.view.degrade(degraded=False)
                 self._extend(still, frames)
+
+    def _degrade(self, stream_id: str, *, degraded: bool) -> None:
+        if (still := self._followed.get(stream_id)) is not None:
+            still.tried = True
+            still.view.degrade(degraded=degraded)
 
     def _extend(self, followed: _Followed, frames: list[bytes]) -> None:
         view = followed.view
@@ -122,19 +156,28 @@ class LogFollowers:
             view.release(len(view.frames))
 
     async def _look_up_quiet(self) -> None:
-        now = self._clock.monotonic()
         for stream_id, followed in list(self._followed.items()):
-            if followed.view.ended or now - followed.news_at < self._quiet:
+            now = self._clock.monotonic()
+            if not followed.is_quiet(now):
                 continue
             followed.news_at = now
+            followed.quiet = max(followed.quiet, self._grace / 4)
             try:
                 stream = await self._streams.find(stream_id)
             except UnavailableError:
                 _log.warning("quiet stream not looked up", stream=stream_id)
                 continue
-            if stream is None:
-                followed.view.close(notice_frame("reconnect", _GONE))
-            elif not stream.live and stream.outcome is not None:
+            self._finish(followed, stream)
+
+    def _finish(self, followed: _Followed, stream: Stream | None) -> None:
+        """End the readers of a stream that has ended, unless its log is about to."""
+        if stream is None or (not stream.live and stream.outcome is None):
+            followed.view.close(notice_frame("reconnect", _GONE))
+        elif not stream.live:
+            ended_at = stream.ended_at or stream.started_at
+            if (self._clock.now() - ended_at).total_seconds() < self._grace:
+                followed.quiet = self._grace / 4
+            else:
                 followed.view.close(reload_frame(stream))
 
 

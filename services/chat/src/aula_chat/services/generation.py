@@ -14,13 +14,15 @@ from aula_chat.domain.language_models import (
     Prompt,
     ProviderError,
     ProviderInterruptedError,
-    ProviderUnavailableError,
+    ProviderRejectedError,
     TextDelta,
     TokenUsage,
     Turn,
 )
 from aula_chat.domain.messages import MessageStatus
+from aula_chat.domain.models import model_of
 from aula_chat.domain.ports import CreditAccounts
+from aula_chat.domain.prompts import fit
 from aula_chat.domain.streams import Checkpoint, Outcome, StreamCode
 from aula_chat.domain.tokens import estimate_tokens
 from aula_chat.services.conclusions import Conclusions, terminal_event
@@ -79,7 +81,7 @@ class Generator:
     async def run(self, live: LiveStream, turns: tuple[Turn, ...]) -> None:
         """Write the answer to its end, whatever happens; returns when it is stored and told.
 
-        Cancelling it, as the end of the process does, ends the stream as interrupted.
+        The stream's `interrupt_asked`, which the end of the process sets, ends it as interrupted.
         """
         stream = live.stream
         answer = Answer(stream.reservation.model_ids[0])
@@ -107,8 +109,9 @@ class Generator:
             live.lose()
         except UnavailableError:
             _log.error("end not stored, left to recovery", stream=stream.id)
-            live.view.abandon()
         finally:
+            if live.stream.live:  # no terminal event will come from here
+                live.view.abandon()
             keeping.cancel()
             reporting.cancel()
             await asyncio.gather(keeping, reporting, return_exceptions=True)
@@ -116,29 +119,28 @@ class Generator:
     async def _outcome(self, live: LiveStream, answer: Answer, turns: tuple[Turn, ...]) -> Outcome:
         """Generate until the answer is whole, or stopped, or broken off."""
         generating = asyncio.create_task(self._generate(live, answer, turns), name="ask a model")
-        stopping = asyncio.create_task(live.stop_asked.wait(), name="watch for a stop")
-        losing = asyncio.create_task(live.fenced.wait(), name="watch for the fence")
+        ends = (live.stop_asked, live.interrupt_asked, live.fenced)
+        tasks = [generating, *(asyncio.create_task(end.wait(), name="watch") for end in ends)]
         try:
-            await asyncio.wait(
-                {generating, stopping, losing},
-                timeout=self._max_duration,
-                return_when=asyncio.FIRST_COMPLETED,
+            done, _ = await asyncio.wait(
+                tasks, timeout=self._max_duration, return_when=asyncio.FIRST_COMPLETED
             )
         except asyncio.CancelledError:
             return self._broken(answer, StreamCode.INTERRUPTED)
         finally:
-            for task in (generating, stopping, losing):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(generating, stopping, losing, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         if live.fenced.is_set():
             raise FenceLostError
-        if not generating.cancelled():
+        if generating in done:
             return self._ended(live, answer, generating.exception())
         if live.stop_asked.is_set():
             return replace(
                 self._broken(answer, None), status=MessageStatus.STOPPED, finish_reason="stopped"
             )
-        return self._broken(answer, StreamCode.TIMEOUT)
+        interrupted = live.interrupt_asked.is_set()
+        return self._broken(answer, StreamCode.INTERRUPTED if interrupted else StreamCode.TIMEOUT)
 
     def _ended(self, live: LiveStream, answer: Answer, error: BaseException | None) -> Outcome:
         if error is None:
@@ -170,14 +172,18 @@ class Generator:
         reservation = live.stream.reservation
         for index, model_id in enumerate(reservation.model_ids):
             answer.model_id = model_id
+            context = fit(turns, model_of(model_id))
             prompt = Prompt(
-                model_id=model_id, turns=turns, max_output_tokens=reservation.max_output_tokens
+                model_id=model_id,
+                turns=context.turns,
+                max_output_tokens=min(reservation.max_output_tokens, context.max_output_tokens),
             )
             try:
                 await self._stream(live, answer, prompt, fallback=index > 0)
-            except (ProviderUnavailableError, ProviderInterruptedError) as error:
+            except ProviderError as error:
                 last = index == len(reservation.model_ids) - 1
-                if last or answer.parts:
+                refused = index == 0 and isinstance(error, ProviderRejectedError)
+                if last or refused or answer.parts:
                     raise
                 _log.warning(
                     "falling back", stream=live.stream.id, model=model_id, reason=error.reason

@@ -26,6 +26,7 @@ class LiveStream:
         self.syncing = False
         self.fenced = asyncio.Event()
         self.stop_asked = asyncio.Event()
+        self.interrupt_asked = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self._clock = clock
 
@@ -36,8 +37,10 @@ class LiveStream:
 
     @property
     def lease_valid(self) -> bool:
-        """Whether this process still owns the stream for certain."""
-        return not self.fenced.is_set() and self._clock.monotonic() < self.lease_ends
+        """Whether this process still owns the stream for certain; nobody takes an ended one."""
+        if self.fenced.is_set():
+            return False
+        return not self.stream.live or self._clock.monotonic() < self.lease_ends
 
     def emit(self, event: str, data: dict[str, object]) -> None:
         """Add the next event. While the log is away readers see it at once, under a valid lease."""
@@ -69,8 +72,18 @@ class LiveStreams:
         self._idle.set()
 
     def find(self, stream_id: str) -> LiveStream | None:
-        """The stream of that id, if it is this process's."""
-        return self._streams.get(stream_id)
+        """The stream of that id, if it is this process's and was not lost to another."""
+        live = self._streams.get(stream_id)
+        return None if live is None or live.view.abandoned else live
+
+    def unfinished(self) -> list[LiveStream]:
+        """Those whose readers do not know yet how they end."""
+        views = (live for live in self._streams.values() if not live.view.abandoned)
+        return [live for live in views if not live.view.ended]
+
+    def runs(self, stream_id: str) -> bool:
+        """Whether that stream is being generated here."""
+        return any(live.stream.id == stream_id for live in self.running())
 
     def running(self) -> list[LiveStream]:
         """Those whose generation has not ended."""

@@ -63,7 +63,7 @@ class LogWriter:
             batch = [live for live in self._waiting.values() if not live.syncing]
             self._waiting.clear()
             batch = [live for live in batch if live.unlogged and not live.fenced.is_set()]
-            if batch and not await self._append(batch):
+            if batch and not await self._try_append(batch):
                 await asyncio.sleep(self._pause)
 
     async def _gather(self) -> None:
@@ -73,6 +73,15 @@ class LogWriter:
         except TimeoutError:
             pass
         self._urgent.clear()
+
+    async def _try_append(self, batch: list[LiveStream]) -> bool:
+        try:
+            return await self._append(batch)
+        except Exception:  # noqa: BLE001 - every stream of the process hangs on this loop
+            _log.exception("append failed unexpectedly")
+            for live in batch:
+                self._degrade(live)
+            return False
 
     async def _append(self, batch: list[LiveStream]) -> bool:
         appends = [
@@ -136,7 +145,8 @@ class LogWriter:
     async def _resync(self, live: LiveStream, known_top: int | None) -> None:
         """Make sure that the stream is still ours, then go on from where its log ends."""
         try:
-            await self._renew(live)
+            if live.stream.live:  # its end is stored: no lease is needed to tell of it
+                await self._renew(live)
         except UnavailableError:
             await asyncio.sleep(self._pause)
         else:

@@ -6,9 +6,16 @@ An observation has a name, is renewed by whoever asked for it, and ends when it 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from aula_chat.domain.events import notice_frame, split_frames, without_text
+from aula_chat.domain.events import (
+    EventId,
+    is_terminal,
+    notice_frame,
+    split_frames,
+    without_text,
+)
 from aula_chat.domain.messages import Message
 from aula_chat.domain.sessions import Session
 from aula_chat.domain.streams import Phase, Stream
@@ -51,6 +58,7 @@ class Observations:
         self._clock = clock
         self._lifetime = lifetime
         self._renewed_here: dict[str, float] = {}
+        self._draining = False
 
     async def owner_of(self, session_id: str) -> str:
         """Whose session it is. NotFoundError if it is nobody's."""
@@ -88,32 +96,52 @@ class Observations:
         session = await self._sessions.find(session_id)
         if session is None:
             raise NotFoundError
-        stream, after = await self._position(session_id, last_event_id)
-        if stream is None and not wait_for_next:
+        asked_at = self._clock.now()
+        stream, after, seen = await self._position(session_id, last_event_id)
+        if not wait_for_next and (stream is None or (not stream.live and after == 0)):
             raise NotFoundError
         await self.renew([observation_id])
-        history = [] if last_event_id else await self._history(session, stream)
+        history = [] if last_event_id else await self._history(session, stream, asked_at)
         events = self._events(
-            session_id, stream, after, history, wait_for_next=wait_for_next, with_text=with_text
+            session_id,
+            stream,
+            after,
+            seen,
+            history,
+            wait_for_next=wait_for_next,
+            with_text=with_text,
         )
         return self._while_renewed(observation_id, events)
 
+    def drain(self) -> None:
+        """Send away those who wait for a next stream: this process is about to end."""
+        self._draining = True
+
     async def _position(
         self, session_id: str, last_event_id: str | None
-    ) -> tuple[Stream | None, int]:
-        """Which stream is observed first, and after which number."""
+    ) -> tuple[Stream | None, int, datetime | None]:
+        """Which stream is observed first, after which number; and since when the next ones."""
         if last_event_id is not None:
             found = await self._streams.find_followable(session_id, last_event_id)
             if found is not None:
-                return found
-        live = await self._stored_streams.find_live(session_id)
-        return (live if live is not None and _shows(live) else None), 0
+                return *found, found[0].started_at
+            known = await self._stored_streams.find(EventId.parse(last_event_id).stream_id)
+            seen = known.started_at if known else None
+            return await self._stored_streams.find_next(session_id, seen), 0, seen
+        latest = await self._stored_streams.find_latest(session_id)
+        if latest is None:
+            return None, 0, None
+        shows = latest.live and (latest.phase is Phase.RUNNING or latest.outcome is not None)
+        return (latest if shows else None), 0, latest.started_at
 
-    async def _history(self, session: Session, stream: Stream | None) -> list[Message]:
+    async def _history(
+        self, session: Session, stream: Stream | None, asked_at: datetime
+    ) -> list[Message]:
         """The earlier messages, and the question that is being answered."""
         stored = await self._messages.newest(session.id, _HISTORY_MESSAGES)
         if stream is None:
-            return stored
+            # what came meanwhile is seen as a stream
+            return [message for message in stored if message.created_at <= asked_at]
         earlier = [m for m in stored if m.id not in {stream.question_id, stream.answer_id}]
         return [*earlier, question_message(stream)]
 
@@ -122,6 +150,7 @@ class Observations:
         session_id: str,
         stream: Stream | None,
         after: int,
+        seen: datetime | None,
         history: Sequence[Message],
         *,
         wait_for_next: bool,
@@ -133,23 +162,33 @@ class Observations:
         )
         if history:
             yield b"".join(_history_frames(history, with_text=with_text))
-        seen = None
         while True:
             if stream is None:
                 if not wait_for_next:
                     return
                 stream = await self._next_stream(session_id, seen)
+                if stream is None:
+                    yield notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})
+                    return
+            last = b""
             async with aclosing(self._streams.follow_stream(stream, after)) as frames:
-                async for data in frames:
-                    yield data if with_text else b"".join(map(without_text, split_frames(data)))
-            seen, stream, after = stream.id, None, 0
+                async for last in frames:
+                    yield last if with_text else b"".join(map(without_text, split_frames(last)))
+            if last and not any(map(is_terminal, split_frames(last))):
+                return  # it was told to come back
+            seen, stream, after = stream.started_at, None, 0
 
-    async def _next_stream(self, session_id: str, seen: str | None) -> Stream:
-        while True:
-            live = await self._stored_streams.find_live(session_id)
-            if live is not None and live.id != seen and _shows(live):
-                return live
+    async def _next_stream(self, session_id: str, seen: datetime | None) -> Stream | None:
+        """The first stream after `seen`, however short it was; None when the process drains."""
+        while not self._draining:
+            try:
+                found = await self._stored_streams.find_next(session_id, seen)
+            except UnavailableError:
+                found = None
+            if found is not None:
+                return found
             await self._clock.sleep(_NEXT_STREAM_SECONDS)
+        return None
 
     async def _while_renewed(
         self, observation_id: str, events: AsyncGenerator[bytes, None]
@@ -187,11 +226,6 @@ class Observations:
                     return
             except UnavailableError:
                 return
-
-
-def _shows(stream: Stream) -> bool:
-    """Whether there is something to see: promised, and not an attempt that was refused."""
-    return stream.phase is Phase.RUNNING or stream.outcome is not None
 
 
 def _history_frames(messages: Sequence[Message], *, with_text: bool) -> list[bytes]:

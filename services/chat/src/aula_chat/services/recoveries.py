@@ -1,11 +1,12 @@
 """Takes over streams whose process died: whoever finds one first ends it as interrupted."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
 from aula_chat.domain.errors import FenceLostError
-from aula_chat.domain.events import data_of, event_frame, number_of, text_of
+from aula_chat.domain.events import LAST_NUMBER, data_of, event_frame, number_of, text_of
 from aula_chat.domain.messages import MessageStatus
 from aula_chat.domain.ports import LogAppend, StreamLog
 from aula_chat.domain.streams import Outcome, Phase, Stream, StreamCode
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
     from aula_chat.storage.streams import StreamRepository
 
 _log = get_logger(__name__)
+_LOG_ATTEMPTS = 4
+_LOG_PAUSE_SECONDS = 0.5
 
 
 class Recoveries:
     """Recovers streams whose lease is past. `owner` names this process.
 
+    A stream that `runs_here` is left to its owner, this very process, which renews it by itself.
     The log holds what was shown beyond the last checkpoint, so while Redis is away a recovery
     waits for it, `log_patience` seconds at most.
     """
@@ -38,6 +42,7 @@ class Recoveries:
         lease_seconds: float,
         log_patience: float,
         log_ttl_seconds: int,
+        runs_here: Callable[[str], bool],
         recovered: Counter,
     ) -> None:
         self._streams = streams
@@ -48,6 +53,7 @@ class Recoveries:
         self._lease_seconds = lease_seconds
         self._log_patience = log_patience
         self._log_ttl_seconds = log_ttl_seconds
+        self._runs_here = runs_here
         self._recovered = recovered
         self._first_seen: dict[str, float] = {}
 
@@ -63,6 +69,8 @@ class Recoveries:
 
     async def recover(self, stream_id: str) -> bool:
         """End that stream if its lease is past; whether this process did."""
+        if self._runs_here(stream_id):
+            return False
         if not await self._log_answers(stream_id) and not self._waited_enough(stream_id):
             return False
         # the fence is raised here, before the log is read: its last owner writes no more
@@ -99,13 +107,18 @@ class Recoveries:
 
     async def _frames(self, stream: Stream) -> list[bytes]:
         """What the log holds, without a gap from the first; nothing if it is away."""
-        try:
-            await self._log.raise_fence(stream.id, stream.fence, ttl_seconds=self._log_ttl_seconds)
-            found = (await self._log.read({stream.id: 0}))[stream.id]
-        except UnavailableError:
-            _log.error("recovering without the log", stream=stream.id)
-            return []
-        return [frame for index, frame in enumerate(found, 1) if number_of(frame) == index]
+        for _ in range(_LOG_ATTEMPTS):
+            try:
+                await self._log.raise_fence(
+                    stream.id, stream.fence, ttl_seconds=self._log_ttl_seconds
+                )
+                found = (await self._log.read({stream.id: 0}))[stream.id]
+            except UnavailableError:
+                await self._clock.sleep(_LOG_PAUSE_SECONDS)
+            else:
+                return [frame for index, frame in enumerate(found, 1) if number_of(frame) == index]
+        _log.error("recovering without the log", stream=stream.id)
+        return []
 
     async def _append_terminal(self, ended: Stream, top: int) -> None:
         event, data = terminal_event(ended)
@@ -124,7 +137,7 @@ class Recoveries:
 
     async def _log_answers(self, stream_id: str) -> bool:
         try:
-            await self._log.read({stream_id: 0})
+            await self._log.read({stream_id: LAST_NUMBER})
         except UnavailableError:
             return False
         return True

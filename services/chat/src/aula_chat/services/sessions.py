@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from aula_chat.domain.errors import SessionStreamsError
 from aula_chat.domain.models import DEFAULT_MODEL, find_model
 from aula_chat.domain.sessions import UNTITLED, Session
+from aula_chat.domain.streams import claim_of
 from aula_common.clock import Clock
 from aula_common.errors import NotFoundError
 from aula_common.ids import new_id
@@ -27,11 +28,15 @@ class Sessions:
         messages: "MessageRepository",
         streams: "StreamRepository",
         clock: Clock,
+        owner: str,
+        lease_seconds: float,
     ) -> None:
         self._sessions = sessions
         self._messages = messages
         self._streams = streams
         self._clock = clock
+        self._owner = owner
+        self._lease_seconds = lease_seconds
 
     async def create(
         self,
@@ -110,12 +115,28 @@ class Sessions:
 
     async def delete(self, principal: Principal, session_id: str) -> None:
         """Remove it with its messages; SessionStreamsError while it answers."""
-        await self._require_idle(principal, session_id)
-        await self._messages.delete_of_session(session_id)
-        await self._streams.delete_of_session(session_id)
-        await self._sessions.delete(session_id)
+        session = await self._require_idle(principal, session_id)
+        # by the same claim as a stream's, so that none begins meanwhile
+        claim = claim_of(
+            session,
+            owner=self._owner,
+            question="",
+            model_ids=(session.model_id,),
+            at=self._clock.now(),
+        )
+        if (
+            other := await self._streams.claim(claim, lease_seconds=self._lease_seconds)
+        ) is not None:
+            raise SessionStreamsError(other.id)
+        try:
+            await self._messages.delete_of_session(session_id)
+            await self._streams.delete_of_session(session_id)
+            await self._sessions.delete(session_id)
+        finally:
+            await self._streams.discard(claim)
 
-    async def _require_idle(self, principal: Principal, session_id: str) -> None:
-        await self.find(principal, session_id)
+    async def _require_idle(self, principal: Principal, session_id: str) -> Session:
+        session = await self.find(principal, session_id)
         if (stream_id := await self.running_stream(session_id)) is not None:
             raise SessionStreamsError(stream_id)
+        return session

@@ -5,6 +5,7 @@ anyone without charging twice.
 """
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
@@ -38,6 +39,7 @@ class Settlements:
         self._messages = messages
         self._unsettled = unsettled
         self._patience = patience
+        self._relayed_to: datetime | None = None
 
     async def try_settle(self, stream: Stream) -> Settlement | None:
         """Accounting's answer; None if it did not come in time: the relay goes on asking."""
@@ -49,8 +51,14 @@ class Settlements:
             return None
 
     async def relay(self) -> None:
-        """Settle what is pending, oldest first; what is not answered waits for the next round."""
-        pending = await self._streams.find_unsettled()
+        """Settle a batch of what is pending; the next round goes on after it.
+
+        So what accounting never answers does not keep the others waiting.
+        """
+        pending = await self._streams.find_unsettled(after=self._relayed_to)
+        if not pending and self._relayed_to is not None:
+            pending = await self._streams.find_unsettled()
+        self._relayed_to = pending[-1].ended_at if pending else None
         self._unsettled.set(len(pending))
         for stream in pending:
             settlement = await self.try_settle(stream)

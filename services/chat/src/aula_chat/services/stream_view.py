@@ -24,7 +24,6 @@ class StreamView:
         self.degraded = False
         self.abandoned = False
         self.closing: bytes | None = None
-        self.readers = 0
         self._changed = asyncio.Event()
 
     @property
@@ -63,6 +62,11 @@ class StreamView:
         """Wait until there is something new to see."""
         await self._changed.wait()
 
+    async def finished(self) -> None:
+        """Wait until readers were told how it ends, or to come back."""
+        while not (self.ended or self.abandoned):
+            await self.changed()
+
     def _wake(self) -> None:
         event, self._changed = self._changed, asyncio.Event()
         event.set()
@@ -75,24 +79,20 @@ async def follow(view: StreamView, after: int = 0) -> AsyncGenerator[bytes, None
     `reconnect` where the view ends without a terminal event.
     """
     position, told = after, False
-    view.readers += 1
-    try:
-        while True:
-            if view.degraded and not told:
-                yield notice_frame("degraded", {})
-            told = view.degraded
-            if position < view.released:
-                start, position = position, view.released
-                yield b"".join(view.frames[start:position])
-            elif view.ended:
-                return
-            elif view.closing is not None:
-                yield view.closing
-                return
-            elif view.abandoned:
-                yield notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})
-                return
-            else:
-                await view.changed()
-    finally:
-        view.readers -= 1
+    while True:
+        if view.degraded and not told:
+            yield notice_frame("degraded", {})
+        told = view.degraded
+        if position < view.released:
+            start, position = position, view.released
+            yield b"".join(view.frames[start:position])
+        elif view.ended:
+            return
+        elif view.closing is not None:
+            yield view.closing
+            return
+        elif view.abandoned:
+            yield notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})
+            return
+        else:
+            await view.changed()

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,7 @@ from aula_chat.domain.language_models import Turn
 from aula_chat.domain.models import Model, fallbacks_of, find_model
 from aula_chat.domain.ports import CreditAccounts, StreamLog
 from aula_chat.domain.prompts import Context, fit
-from aula_chat.domain.sessions import Session
-from aula_chat.domain.streams import Phase, Reservation, Stream
+from aula_chat.domain.streams import Phase, Reservation, Stream, claim_of
 from aula_chat.services.conclusions import Conclusions, question_message
 from aula_chat.services.followers import LogFollowers
 from aula_chat.services.generation import Generator
@@ -28,7 +28,6 @@ from aula_chat.services.recoveries import Recoveries
 from aula_chat.services.stream_view import follow
 from aula_common.clock import Clock
 from aula_common.errors import IdempotencyKeyReusedError, NotFoundError, UnavailableError
-from aula_common.ids import new_id
 from aula_common.logging import get_logger
 from aula_common.security.principal import Principal
 from aula_common.tasks import Supervisor
@@ -98,8 +97,15 @@ class Streams:
         if session is None:
             raise NotFoundError
         model = find_model(model_id or session.model_id, tier=principal.tier)
-        fallbacks = fallbacks_of(model, tier=principal.tier)
-        claim = self._claim_of(session, message, (model, *fallbacks), idempotency_key)
+        claim = claim_of(
+            session,
+            owner=self._owner,
+            question=message,
+            model_ids=tuple(one.id for one in (model, *fallbacks_of(model, tier=principal.tier))),
+            at=self._clock.now(),
+            idempotency_key=idempotency_key,
+            body_digest=_digest(session_id, message, model_id) if idempotency_key else None,
+        )
         self._live.admit()
         started = False
         try:
@@ -120,13 +126,14 @@ class Streams:
 
     async def follow_stream(self, stream: Stream, after: int = 0) -> AsyncGenerator[bytes, None]:
         """The frames of a stream after that number, from memory here or from its log."""
-        if (live := self._live.find(stream.id)) is not None:
-            async for data in follow(live.view, after):
-                yield data
-            return
-        with self._followers.following(stream) as view:
-            async for data in follow(view, after):
-                yield data
+        with ExitStack() as stack:
+            if (live := self._live.find(stream.id)) is not None:
+                view = live.view
+            else:
+                view = stack.enter_context(self._followers.following(stream))
+            async with aclosing(follow(view, after)) as frames:
+                async for data in frames:
+                    yield data
 
     async def wait_until_ended(self, stream: Stream) -> Stream:
         """The stream as it is stored at its end. UnavailableError if this process loses it."""
@@ -175,13 +182,29 @@ class Streams:
             _log.info("stop left to the next checkpoint", stream=stream.id)
         return stream
 
-    async def interrupt_all(self) -> None:
-        """End what still runs as interrupted, stored and settled: the process is about to end."""
-        running = self._live.running()
-        for live in running:
-            if live.task is not None:
-                live.task.cancel()
-        await asyncio.gather(*(live.task for live in running if live.task), return_exceptions=True)
+    async def drain(self, patience: float) -> None:
+        """Wait for this process's streams to end; after so many seconds end them as interrupted.
+
+        Readers of other processes' streams are sent to another process at once.
+        """
+        self._followers.send_away()
+        try:
+            async with asyncio.timeout(patience):
+                await self._live.idle()
+        except TimeoutError:
+            await self.interrupt_all()
+
+    async def interrupt_all(self, deadline: float = 5) -> None:
+        """End what still runs as interrupted, stored, settled and told, in so many seconds."""
+        unfinished = self._live.unfinished()
+        for live in unfinished:
+            live.interrupt_asked.set()
+        try:
+            async with asyncio.timeout(deadline):
+                for live in unfinished:
+                    await live.view.finished()
+        except TimeoutError:
+            _log.warning("streams left to recovery", count=len(self._live.unfinished()))
 
     def _replayable(self, stream: Stream) -> bool:
         if stream.live or stream.ended_at is None:
@@ -189,38 +212,14 @@ class Streams:
         age = (self._clock.now() - stream.ended_at).total_seconds()
         return stream.outcome is not None and age < self._replay_seconds
 
-    def _claim_of(
-        self,
-        session: Session,
-        message: str,
-        models: tuple[Model, ...],
-        idempotency_key: str | None,
-    ) -> Stream:
-        model_ids = tuple(model.id for model in models)
-        digest = hashlib.sha256("\0".join((session.id, message, model_ids[0])).encode())
-        return Stream(
-            id=new_id("str"),
-            session_id=session.id,
-            user_id=session.user_id,
-            owner=self._owner,
-            fence=1,
-            phase=Phase.CLAIMED,
-            live=True,
-            stop_asked=False,
-            question=message,
-            question_id=new_id("msg"),
-            answer_id=new_id("msg"),
-            position=0,
-            reservation=Reservation(model_ids=model_ids, input_tokens=0, max_output_tokens=0),
-            started_at=self._clock.now(),
-            idempotency_key=idempotency_key,
-            body_digest=digest.hexdigest() if idempotency_key else None,
-        )
-
     async def _claim(self, claim: Stream) -> Stream | None:
         """Take the session; the stream that the same key began before, if it did."""
         for recovered in (False, True):
-            other = await self._streams.claim(claim, lease_seconds=self._leases.seconds)
+            try:
+                other = await self._streams.claim(claim, lease_seconds=self._leases.seconds)
+            except UnavailableError:
+                await self._discard(claim)  # only its acknowledgement may be lost
+                raise
             if other is None:
                 return None
             key = claim.idempotency_key
@@ -235,6 +234,9 @@ class Streams:
     async def _promise(self, claim: Stream, model: Model) -> tuple[Stream, Context]:
         """Reserve the credits and keep the user's message; undo the claim if that fails."""
         try:
+            # it may have been deleted before the claim; from now on it can't be
+            if await self._sessions.find_owned(claim.session_id, claim.user_id) is None:
+                raise NotFoundError
             history = await self._messages.newest(claim.session_id, _HISTORY_MESSAGES)
             turns = (
                 *(Turn(role=m.role.value, text=m.content) for m in history),
@@ -246,7 +248,7 @@ class Streams:
                 input_tokens=context.input_tokens,
                 max_output_tokens=context.max_output_tokens,
             )
-        except UnavailableError:
+        except (NotFoundError, UnavailableError):
             await self._discard(claim)
             raise
         allowed = await self._reserve(claim, reservation)
@@ -307,3 +309,8 @@ class Streams:
         finally:
             self._live.leave()
             self._live.retire(live)
+
+
+def _digest(session_id: str, message: str, model_id: str | None) -> str:
+    """Tells the same request from another under the same key."""
+    return hashlib.sha256("\0".join((session_id, message, model_id or "")).encode()).hexdigest()

@@ -4,6 +4,7 @@ Leases are milliseconds of the database's own clock, and every write that matter
 conditional update on the fence, so that no process's clock and no sleeper decides anything.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -133,7 +134,8 @@ class StreamRepository:
     ) -> bool:
         """Store how the stream ended and what it costs, in one write. False if fenced off.
 
-        The session stays taken until `release`.
+        The session stays taken until `release`. Without an outcome nothing was promised, and the
+        idempotency key is free for the next attempt.
         """
         fields = _literal(
             phase=str(Phase.ENDED),
@@ -143,10 +145,14 @@ class StreamRepository:
             lastNumber=last_number,
             endedAt=ended_at,
         )
-        return await self._advance(stream, fields, lease_seconds)
+        forgotten = () if outcome else ("idempotencyKey", "bodyDigest")
+        return await self._advance(stream, fields, lease_seconds, forgotten)
 
     async def release(self, stream: Stream, *, settlement: Settlement | None) -> bool:
-        """Free the session of an ended stream, with accounting's answer if it came in time."""
+        """Free the session of an ended stream, with accounting's answer if it came in time.
+
+        False if fenced off; may be repeated.
+        """
         fields: Document = {"leaseMs": 0}
         removed = ["live", "checkpoint"]
         if settlement is not None:
@@ -154,7 +160,7 @@ class StreamRepository:
             removed.append("unsettled")
         with mongo_errors():
             result = await self._streams.update_one(
-                {"_id": stream.id, "fence": stream.fence, "live": True},
+                {"_id": stream.id, "fence": stream.fence, "phase": str(Phase.ENDED)},
                 [{"$set": fields}, {"$unset": removed}],
             )
         return result.matched_count == 1
@@ -193,6 +199,19 @@ class StreamRepository:
                 return to_stream(document)
         return None
 
+    async def find_next(self, session_id: str, after: datetime | None) -> Stream | None:
+        """The session's first promised stream that started later than `after`."""
+        query: Document = {
+            "sessionId": session_id,
+            "$or": [{"phase": str(Phase.RUNNING)}, {"outcome.status": {"$exists": True}}],
+        }
+        if after is not None:
+            query["startedAt"] = {"$gt": after}
+        with mongo_errors():
+            async for document in self._streams.find(query).sort("startedAt", ASCENDING).limit(1):
+                return to_stream(document)
+        return None
+
     async def find_expired(self, limit: int = 20) -> list[str]:
         """Ids of live streams whose lease is past by the database's clock."""
         query = {"live": True, "$expr": {"$lt": ["$leaseMs", _NOW_MS]}}
@@ -218,9 +237,16 @@ class StreamRepository:
             )
         return to_stream(document) if document else None
 
-    async def find_unsettled(self, limit: int = 50) -> list[Stream]:
-        """Ended and freed streams whose intent accounting has not answered yet, oldest first."""
-        query = {"unsettled": True, "live": {"$exists": False}}
+    async def find_unsettled(
+        self, *, after: datetime | None = None, limit: int = 50
+    ) -> list[Stream]:
+        """Ended and freed streams whose intent accounting has not answered yet, oldest first.
+
+        Those that ended later than `after`, if it is given.
+        """
+        query: Document = {"unsettled": True, "live": {"$exists": False}}
+        if after is not None:
+            query["endedAt"] = {"$gt": after}
         with mongo_errors():
             cursor = self._streams.find(query).sort("endedAt", ASCENDING).limit(limit)
             return [to_stream(document) async for document in cursor]
@@ -240,11 +266,19 @@ class StreamRepository:
                 {"sessionId": session_id, "live": {"$exists": False}, "unsettled": {"$ne": True}}
             )
 
-    async def _advance(self, stream: Stream, fields: Document, lease_seconds: float) -> bool:
+    async def _advance(
+        self,
+        stream: Stream,
+        fields: Document,
+        lease_seconds: float,
+        forgotten: Sequence[str] = (),
+    ) -> bool:
+        update: list[Document] = [{"$set": {**fields, **_lease(lease_seconds)}}]
+        if forgotten:
+            update.append({"$unset": list(forgotten)})
         with mongo_errors():
             result = await self._streams.update_one(
-                {"_id": stream.id, "fence": stream.fence, "live": True},
-                [{"$set": {**fields, **_lease(lease_seconds)}}],
+                {"_id": stream.id, "fence": stream.fence, "live": True}, update
             )
         return result.matched_count == 1
 

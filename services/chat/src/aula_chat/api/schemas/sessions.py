@@ -4,13 +4,22 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from aula_chat.domain.messages import Message
 from aula_chat.domain.sessions import Session
 from aula_common.web.schemas import Identifier, Pagination, RequestModel, ResponseModel, Text
 
-MessageText = Annotated[Text, Field(min_length=1, max_length=10_000, pattern=r"\S")]
+
+def _not_blank(text: str) -> str:
+    # by Python's idea of white space, which is also that of the prompt
+    if not text.strip():
+        msg = "must not be blank"
+        raise ValueError(msg)
+    return text
+
+
+MessageText = Annotated[Text, Field(min_length=1, max_length=10_000), AfterValidator(_not_blank)]
 Title = Annotated[Text, Field(min_length=1, max_length=200)]
 ModelId = Annotated[Text, Field(min_length=1, max_length=200)]
 

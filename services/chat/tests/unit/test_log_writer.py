@@ -1,0 +1,269 @@
+"""The log writer: log, then deliver; and one path that mends whatever befell a log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from memory_stream_log import MemoryStreamLog
+from stream_builders import stream
+from waiting import until
+
+from aula_chat.domain.events import is_terminal, number_of, split_frames
+from aula_chat.services.live_streams import LiveStream
+from aula_chat.services.log_writer import LogWriter
+from aula_chat.services.stream_view import follow
+from aula_common.errors import UnavailableError
+from aula_common.tasks import Supervisor
+from aula_common.testing import ManualClock
+
+
+class Desk:
+    """A writer at work on one stream, its log, and the lease of which one decides."""
+
+    def __init__(self, **options: Any) -> None:
+        self.clock = ManualClock()
+        self.log = MemoryStreamLog()
+        self.supervisor = Supervisor()
+        self.renewals = 0
+        self.taken = False
+        self.database_away = False
+        self.live = self.new_stream()
+        self.writer = LogWriter(
+            self.log,
+            renew=self._renew,
+            supervisor=self.supervisor,
+            ttl_seconds=60,
+            **{"window": 0.001, "pause": 0.001, **options},
+        )
+
+    def new_stream(self) -> LiveStream:
+        return LiveStream(stream(), clock=self.clock, lease_ends=self.clock.monotonic() + 30)
+
+    def say(self, *texts: str, urgent: bool = False) -> None:
+        for text in texts:
+            self.live.emit("chunk", {"text": text, "tokens": 1, "totalTokens": 1})
+        self.writer.submit(self.live, urgent=urgent)
+
+    def end(self) -> None:
+        self.live.stream = replace(self.live.stream, live=False)  # as it is stored by then
+        self.live.emit("complete", {})
+        self.writer.submit(self.live, urgent=True)
+
+    async def released(self, number: int) -> None:
+        async with asyncio.timeout(5):
+            while self.live.view.released < number:
+                await self.live.view.changed()
+
+    async def logged(self, number: int) -> None:
+        await until(lambda: self.live.logged >= number)
+
+    def numbers(self) -> list[int]:
+        entries = self.log.entries.get(self.live.stream.id, [])
+        return [number_of(frame) for _, data in entries for frame in split_frames(data)]
+
+    async def _renew(self, live: LiveStream) -> None:
+        self.renewals += 1
+        if self.database_away:
+            raise UnavailableError("the database")
+        if self.taken or not live.stream.live:
+            live.lose()
+        else:
+            live.lease_ends = self.clock.monotonic() + 30
+
+
+@asynccontextmanager
+async def open_desk(**options: Any) -> AsyncIterator[Desk]:
+    desk = Desk(**options)
+    desk.supervisor.spawn(desk.writer.run(), name="write")
+    try:
+        yield desk
+    finally:
+        await desk.supervisor.close()
+
+
+async def test_readers_see_what_the_log_has() -> None:
+    async with open_desk() as desk:
+        desk.say("a", "b", "c")
+        assert desk.live.view.released == 0
+        await desk.released(3)
+        assert desk.numbers() == [1, 2, 3]
+        assert desk.renewals == 0
+
+
+async def test_what_waits_goes_in_one_batch_with_other_streams() -> None:
+    async with open_desk() as desk:
+        desk.say("a", "b")
+        other = desk.new_stream()
+        other.emit("start", {})
+        desk.writer.submit(other)
+        await desk.released(2)
+        assert [len(batch) for batch in desk.log.batches] == [2]
+
+
+async def test_an_urgent_event_does_not_wait_for_the_window() -> None:
+    async with open_desk(window=60) as desk:
+        desk.say("first", urgent=True)
+        await desk.released(1)
+
+
+async def test_a_lost_acknowledgement_is_found_out_by_the_top() -> None:
+    async with open_desk() as desk:
+        desk.log.lose_answers = 1
+        desk.say("a", "b")
+        await desk.logged(2)
+        desk.say("c")
+        await desk.logged(3)
+        assert desk.numbers() == [1, 2, 3]
+        assert desk.renewals == 1
+
+
+async def test_a_lost_tail_is_written_again() -> None:
+    async with open_desk() as desk:
+        for text in "abc":
+            desk.say(text)
+            await desk.logged(len(desk.live.view.frames))
+        desk.log.lose_tail(desk.live.stream.id, keep=1)
+        desk.say("d")
+        await desk.logged(4)
+        assert desk.numbers() == [1, 2, 3, 4]
+        assert desk.renewals == 1
+
+
+async def test_a_flushed_log_is_written_from_the_first_event() -> None:
+    async with open_desk() as desk:
+        desk.say("a", "b")
+        await desk.logged(2)
+        desk.log.flush()
+        desk.say("c")
+        await desk.logged(3)
+        assert desk.numbers() == [1, 2, 3]
+
+
+async def test_the_end_is_told_even_if_the_log_was_flushed_just_before_it() -> None:
+    # renewing a lease fails then, because the stream has ended: by this very process
+    async with open_desk() as desk:
+        desk.say("a", "b")
+        await desk.logged(2)
+        desk.log.flush()
+        desk.end()
+        seen = b"".join([data async for data in follow(desk.live.view)])
+        assert [number_of(frame) for frame in split_frames(seen)] == [1, 2, 3]
+        assert is_terminal(list(split_frames(seen))[-1])
+        assert desk.numbers() == [1, 2, 3]
+
+
+async def test_the_end_is_told_without_a_log_and_after_the_lease() -> None:
+    async with open_desk() as desk:
+        desk.say("a")
+        await desk.logged(1)
+        desk.log.away = True
+        desk.clock.advance(31)
+        desk.end()
+        await desk.released(2)
+        assert desk.live.view.ended
+
+
+async def test_while_the_log_is_away_readers_are_served_from_memory_and_told() -> None:
+    async with open_desk() as desk:
+        desk.log.away = True
+        desk.say("a")
+        await desk.released(1)
+        assert desk.live.view.degraded
+        desk.live.emit("chunk", {"text": "b", "tokens": 1, "totalTokens": 2})
+        assert desk.live.view.released == 2  # at once
+        desk.log.away = False
+        await desk.logged(2)
+        assert desk.numbers() == [1, 2]
+        assert not desk.live.view.degraded
+
+
+async def test_without_log_and_lease_nothing_is_shown() -> None:
+    async with open_desk() as desk:
+        desk.log.away = True
+        desk.database_away = True
+        desk.say("a")
+        await desk.released(1)
+        desk.clock.advance(31)
+        desk.say("b")
+        await until(lambda: desk.renewals > 0)
+        assert desk.live.view.released == 1
+        desk.database_away = False
+        await desk.released(2)
+
+
+async def test_a_sleeper_asks_before_it_writes_and_learns_that_it_lost() -> None:
+    async with open_desk() as desk:
+        desk.clock.advance(31)
+        desk.taken = True
+        desk.say("late")
+        async with asyncio.timeout(5):
+            await desk.live.fenced.wait()
+        assert not any(desk.log.batches)
+        assert desk.live.view.released == 0
+        assert [b"reconnect" in data async for data in follow(desk.live.view)] == [True]
+
+
+async def test_a_higher_fence_in_the_log_ends_the_writing() -> None:
+    async with open_desk() as desk:
+        desk.say("a")
+        await desk.logged(1)
+        await desk.log.raise_fence(desk.live.stream.id, 2, ttl_seconds=60)
+        desk.say("b")
+        async with asyncio.timeout(5):
+            await desk.live.fenced.wait()
+        assert desk.numbers() == [1]
+        assert desk.live.view.released == 1
+
+
+async def test_a_log_that_holds_what_was_never_written_here_is_no_longer_ours() -> None:
+    async with open_desk() as desk:
+        desk.log.entries[desk.live.stream.id] = [(9, b"")]
+        desk.say("a")
+        async with asyncio.timeout(5):
+            await desk.live.fenced.wait()
+
+
+async def test_the_answer_to_an_append_tells_of_a_stop() -> None:
+    async with open_desk() as desk:
+        await desk.log.ask_stop(desk.live.stream.id, ttl_seconds=60)
+        desk.say("a")
+        async with asyncio.timeout(5):
+            await desk.live.stop_asked.wait()
+
+
+async def test_an_unexpected_failure_does_not_end_the_writer() -> None:
+    async with open_desk() as desk:
+        whole, failed = desk.log.append, asyncio.Event()
+
+        async def fail(appends: Any) -> Any:
+            desk.log.append = whole  # type: ignore[method-assign]  # broken once
+            failed.set()
+            raise ZeroDivisionError
+
+        desk.log.append = fail  # type: ignore[method-assign]  # broken once
+        desk.say("a")
+        await failed.wait()
+        await desk.logged(1)
+        assert desk.numbers() == [1]
+
+
+async def test_a_reader_goes_on_from_any_event() -> None:
+    async with open_desk() as desk:
+        desk.say(*"abcd")
+        desk.end()
+        await desk.released(5)
+        for after in range(6):
+            seen = b"".join([data async for data in follow(desk.live.view, after)])
+            assert [number_of(frame) for frame in split_frames(seen)] == list(range(after + 1, 6))
+
+
+async def test_a_reader_is_told_once_that_the_log_is_away() -> None:
+    async with open_desk() as desk:
+        desk.log.away = True
+        desk.say("a")
+        await desk.released(1)
+        desk.end()
+        seen = b"".join([data async for data in follow(desk.live.view)])
+        assert seen.count(b"event: degraded") == 1
