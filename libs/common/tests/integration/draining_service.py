@@ -78,7 +78,7 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     print("lifespan ended", flush=True)  # noqa: T201 - the test reads it
 
 
-settings = ServiceSettings()  # type: ignore[call-arg]  # from the environment
+settings = ServiceSettings()
 app = create_service_app(
     service="common", settings=settings, lifespan=lifespan, routers=[router], health_prefix="/api/c"
 )

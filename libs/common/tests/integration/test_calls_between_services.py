@@ -17,7 +17,7 @@ from aula_common.requests import request_id
 from aula_common.security.service_tokens import GrantedToken, ServiceTokens
 from aula_common.testing import ManualClock
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass
@@ -25,11 +25,11 @@ class Far:
     """The service called: answers what it is told, one handler after another, the last for ever."""
 
     handlers: list[Handler] = field(default_factory=list)
-    requests: list[web.Request] = field(default_factory=list)
+    requests: list[web.BaseRequest] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     url: str = ""
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests.append(request)
         self.bodies.append(await request.read())
         handler = self.handlers.pop(0) if len(self.handlers) > 1 else self.handlers[0]
@@ -37,13 +37,13 @@ class Far:
 
 
 def status(code: int, **headers: str) -> Handler:
-    async def handle(_: web.Request) -> web.StreamResponse:
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
         return web.json_response({"status": code}, status=code, headers=headers)
 
     return handle
 
 
-async def drop(request: web.Request) -> web.StreamResponse:
+async def drop(request: web.BaseRequest) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
@@ -167,7 +167,7 @@ async def test_it_is_tried_three_times_at_most_and_never_after_a_500() -> None:
 
 
 async def test_an_answer_that_does_not_come_ends_at_the_deadline() -> None:
-    async def hang(_: web.Request) -> web.StreamResponse:
+    async def hang(_: web.BaseRequest) -> web.StreamResponse:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -201,7 +201,7 @@ async def test_the_breaker_opens_without_further_calls_and_recovers() -> None:
 async def test_callers_who_are_cancelled_do_not_open_the_breaker() -> None:
     entered = asyncio.Event()
 
-    async def hang(_: web.Request) -> web.StreamResponse:
+    async def hang(_: web.BaseRequest) -> web.StreamResponse:
         entered.set()
         await asyncio.Event().wait()
         raise AssertionError
@@ -246,7 +246,7 @@ async def test_auths_absence_is_auths_and_does_not_open_this_breaker() -> None:
 
 
 async def test_an_answer_that_is_not_the_json_it_says_is_none() -> None:
-    async def lie(_: web.Request) -> web.StreamResponse:
+    async def lie(_: web.BaseRequest) -> web.StreamResponse:
         return web.Response(text="<html>", content_type="application/json")
 
     async with far(lie) as it, near(it) as us:
@@ -257,7 +257,7 @@ async def test_an_answer_that_is_not_the_json_it_says_is_none() -> None:
 async def test_a_stream_is_read_as_it_comes_and_closed_at_the_end_of_the_block() -> None:
     left = asyncio.Event()
 
-    async def stream(request: web.Request) -> web.StreamResponse:
+    async def stream(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         await response.write(b"data: 1\n\n")
@@ -274,7 +274,7 @@ async def test_a_stream_is_read_as_it_comes_and_closed_at_the_end_of_the_block()
 
 
 async def test_a_silent_stream_ends_at_its_idle_deadline() -> None:
-    async def stream(request: web.Request) -> web.StreamResponse:
+    async def stream(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"1")

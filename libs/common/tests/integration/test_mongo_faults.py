@@ -19,7 +19,7 @@ from aula_devstack.servers.mongo import Mongo
 @asynccontextmanager
 async def collection_of(url: str, *, seconds: float = 2) -> AsyncIterator[AsyncCollection[Any]]:
     settings = MongoSettings(
-        mongo_uri=url,  # type: ignore[arg-type]  # pydantic makes the secret
+        mongo_uri=url,
         mongo_pool_size=5,
         mongo_timeout_seconds=seconds,
     )

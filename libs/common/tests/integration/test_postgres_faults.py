@@ -19,7 +19,7 @@ from aula_devstack.servers.postgres import Postgres
 @asynccontextmanager
 async def engine_of(url: str, **values: object) -> AsyncIterator[AsyncEngine]:
     settings = PostgresSettings(
-        database_url=url,  # type: ignore[arg-type]  # pydantic makes the secret
+        database_url=url,
         **{"database_pool_size": 5, "database_pool_timeout_seconds": 1, **values},  # type: ignore[arg-type]  # likewise
     )
     engine = create_engine(settings, application="test")
