@@ -65,6 +65,18 @@ def test_an_entry_in_json_is_shown_for_people() -> None:
     assert _shown(status=200, event="request", level="info") == "10:16:08 request status=200"
 
 
+def test_the_gateway_s_entries_look_like_the_services() -> None:
+    entry = {
+        "level": "info", "ts": 1795257934.67, "msg": "handled request", "status": 200,
+        "duration": 0.0017, "request": {"method": "GET", "uri": "/api/health", "proto": "HTTP/1.1"},
+    }  # fmt: skip
+    text = readable(json.dumps(entry))
+    assert text is not None
+    assert text.plain == (
+        "10:45:34 request method=GET path=/api/health status=200 milliseconds=1.7"
+    )
+
+
 def test_polls_are_shown_only_when_something_is_wrong() -> None:
     poll = {"event": "request", "route": "/internal/revocations"}
     assert _shown(**poll, level="info") is None

@@ -1,6 +1,8 @@
 """Which port a server gets."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -52,3 +54,31 @@ def test_no_port_is_given_twice_before_its_server_listens() -> None:
     assert ports.preferred("two", first) != first
     with pytest.raises(PortTakenError):
         ports.explicit("three", first)
+
+
+def test_a_port_that_another_process_has_chosen_but_not_yet_opened_is_not_chosen_too() -> None:
+    chooser = (
+        "import sys; from aula_devstack.servers.ports import Ports; ports = Ports(); "
+        "print(ports.any('chat'), flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", chooser],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        theirs = int(other.stdout.readline())
+        assert is_free(theirs)
+        assert Ports().preferred("chat", theirs) != theirs
+        other.communicate()
+    assert Ports().explicit("chat", theirs) == theirs
+
+
+def test_a_choice_ends_with_whoever_made_it() -> None:
+    ports = Ports()
+    port = ports.any("chat")
+    with pytest.raises(PortTakenError):
+        Ports().explicit("chat", port)
+    del ports
+    assert Ports().explicit("chat", port) == port

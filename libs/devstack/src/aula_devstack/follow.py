@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -35,6 +37,8 @@ def readable(line: str) -> Text | None:
         entry = json.loads(line)
     except ValueError:
         entry = None
+    if isinstance(entry, dict) and isinstance(entry.get("request"), dict):
+        entry = _gateway_access(entry)
     if not isinstance(entry, dict) or "event" not in entry:
         return Text.from_ansi(line)  # its own colours kept, and no markup read into it
     time = str(entry.pop("timestamp", ""))[11:19]
@@ -43,6 +47,20 @@ def readable(line: str) -> Text | None:
         return None
     fields = " ".join(f"{key}={entry[key]}" for key in entry if key not in UNTOLD)
     return Text(f"{time} {event} {fields}".strip(), style=LEVELS.get(level, ""))
+
+
+def _gateway_access(entry: dict[str, Any]) -> dict[str, Any]:
+    """Caddy's entry of a request in the shape of the services' own."""
+    request = entry["request"]
+    return {
+        "event": "request",
+        "level": entry.get("level", "info"),
+        "timestamp": datetime.fromtimestamp(entry.get("ts", 0), UTC).isoformat(),
+        "method": request.get("method"),
+        "path": request.get("uri"),
+        "status": entry.get("status"),
+        "milliseconds": round(entry.get("duration", 0) * 1000, 1),
+    }
 
 
 class LogFollower:

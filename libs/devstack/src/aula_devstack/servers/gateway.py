@@ -11,6 +11,8 @@ from aula_devstack.errors import DevstackError, NotInstalledError
 from aula_devstack.servers.probes import http_status
 from aula_devstack.servers.process import Process
 
+GRACE = "3s"
+
 
 class Gateway(Process):
     """One origin for all public paths."""
@@ -37,7 +39,10 @@ class Gateway(Process):
             port=port,
             log_file=log_file,
             environment={
-                "GATEWAY_ADDRESS": f"http://127.0.0.1:{port}",
+                # under any name of this machine, and reachable from it only
+                "GATEWAY_ADDRESS": f"http://:{port}",
+                "GATEWAY_BIND": "127.0.0.1",
+                "GATEWAY_GRACE": GRACE,
                 "XDG_DATA_HOME": str(self.data),
                 "XDG_CONFIG_HOME": str(self.data),
                 **upstreams,
