@@ -15,6 +15,7 @@ from aula_chat.api.schemas.sessions import (
     SessionChange,
     SessionCreation,
     SessionList,
+    SessionQuery,
     SessionSummary,
     SessionView,
     TokenCounts,
@@ -50,17 +51,23 @@ async def create_session(
 async def list_sessions(
     caller: Annotated[Principal, user()],
     services: Services,
-    page: Annotated[Page, Query()],
+    wanted: Annotated[SessionQuery, Query()],
 ) -> SessionList:
     """One's own sessions, newest first."""
-    sessions, total = await services.sessions.page(caller.id, offset=page.offset, limit=page.limit)
+    sessions, total = await services.sessions.page(
+        caller.id,
+        offset=wanted.offset,
+        limit=wanted.limit,
+        title_contains=wanted.q,
+        metadata=wanted.metadata,
+    )
     counts = await services.messages.count([session.id for session in sessions])
     return SessionList(
         sessions=[
             SessionSummary.of(session, message_count=counts.get(session.id, 0))
             for session in sessions
         ],
-        pagination=Pagination.of(page, total),
+        pagination=Pagination.of(wanted, total),
     )
 
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from aula_chat.domain.messages import Message
 from aula_chat.domain.sessions import Session
-from aula_common.web.schemas import Identifier, Pagination, RequestModel, ResponseModel, Text
+from aula_common.web.schemas import Identifier, Page, Pagination, RequestModel, ResponseModel, Text
 
 
 def _not_blank(text: str) -> str:
@@ -42,6 +43,22 @@ class SessionCreation(RequestModel):
             "userAgent": user_agent[:200] if user_agent else None,
         }
         return {key: value for key, value in given.items() if value is not None}
+
+
+class SessionQuery(Page):
+    """Which of one's sessions are asked for: by a part of the title, by project, by task."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+
+    q: Annotated[Text, Field(max_length=200)] | None = None
+    project_id: Identifier | None = None
+    task_id: Identifier | None = None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What sessions must have been made with."""
+        wanted = {"projectId": self.project_id, "taskId": self.task_id}
+        return {key: value for key, value in wanted.items() if value is not None}
 
 
 class SessionChange(RequestModel):
