@@ -83,3 +83,10 @@ async def chat(around: Surroundings) -> AsyncIterator[Chat]:
     """A running chat process."""
     async with run_chat(around) as running:
         yield running
+
+
+@pytest.fixture
+async def impatient_chat(around: Surroundings) -> AsyncIterator[Chat]:
+    """A chat process that soon loses patience with its provider."""
+    async with run_chat(around, provider_idle_seconds=0.5, max_streaming_duration=2) as running:
+        yield running
