@@ -55,38 +55,16 @@ _SETTLE = (
     .columns(place=sa.Integer, outcome=sa.Text, **_TYPES)
 )
 
-# Locked in one order, so that two lists can't wait for one another. What is over is returned
-# as it is; a report that was overtaken by a later one changes nothing.
 _REPORT = (
     sa.text(
-        """
-    WITH report AS (
-        SELECT * FROM jsonb_to_recordset(:reports)
-            AS r(session_id text, user_id text, tokens_generated bigint)
-    ), locked AS MATERIALIZED (
-        SELECT r.user_id, r.session_id, report.tokens_generated
-        FROM reservations r JOIN report USING (user_id, session_id)
-        WHERE r.status = 'active'
-        ORDER BY r.user_id, r.session_id FOR UPDATE OF r
-    ), changed AS (
-        UPDATE reservations r SET
-            tokens_generated = greatest(r.tokens_generated, locked.tokens_generated),
-            progress_at = :moment
-        FROM locked WHERE r.user_id = locked.user_id AND r.session_id = locked.session_id
-        RETURNING r.*
-    )
-    SELECT * FROM changed
-    UNION ALL
-    SELECT r.* FROM reservations r JOIN report USING (user_id, session_id)
-    WHERE NOT EXISTS (
-        SELECT 1 FROM changed c WHERE c.user_id = r.user_id AND c.session_id = r.session_id)
-    """
+        f"SELECT f.place, {_COLUMNS} "  # noqa: S608 - names of our own columns
+        "FROM report_progress(:reports, :moment) AS f"
     )
     .bindparams(
         sa.bindparam("reports", type_=JSONB),
         sa.bindparam("moment", type_=sa.DateTime(timezone=True)),
     )
-    .columns(*reservations.columns)
+    .columns(place=sa.Integer, **_TYPES)
 )
 
 
@@ -138,11 +116,10 @@ class StreamingStore:
     ) -> Sequence[Reservation | None]:
         """Record progress; the reservations as they now stand, None for an unknown one."""
         rows = await self._connection.execute(
-            _REPORT, {"reports": [asdict(report) for report in reports], "moment": at}
+            _REPORT, {"reports": _numbered(reports), "moment": at}
         )
-        stand = [to_reservation(row) for row in rows.mappings()]
-        found = {(one.user_id, one.session_id): one for one in stand}
-        return [found.get((report.user_id, report.session_id)) for report in reports]
+        ordered = sorted(rows.mappings(), key=lambda row: row["place"])
+        return [to_reservation(row) if row["session_id"] else None for row in ordered]
 
     async def find(self, session_id: str) -> Reservation | None:
         """The reservation of a streaming session."""
@@ -192,7 +169,9 @@ class StreamingStore:
         return [(row.user_id, row.session_id) for row in rows]
 
 
-def _numbered(requests: Sequence[ReserveRequest | SettleRequest]) -> list[dict[str, Any]]:
+def _numbered(
+    requests: Sequence[ReserveRequest | SettleRequest | ProgressReport],
+) -> list[dict[str, Any]]:
     return [{"place": place, **asdict(request)} for place, request in enumerate(requests)]
 
 

@@ -12,6 +12,7 @@ CREATE FUNCTION reserve_credits(
 ) RETURNS TABLE (place integer, outcome text, detail jsonb, reservation reservations)
 LANGUAGE plpgsql AS $$
 DECLARE
+    holder text;
     request record;
     frozen jsonb;
     estimate bigint;
@@ -23,9 +24,13 @@ DECLARE
     sources text[];
     amounts bigint[];
 BEGIN
-    PERFORM 1 FROM accounts a
-    WHERE a.user_id IN (SELECT r.user_id FROM jsonb_to_recordset(requests) AS r(user_id text))
-    ORDER BY a.user_id FOR UPDATE;
+    -- One by one: joined to the list, a planner may prefer to read the accounts of everybody.
+    FOR holder IN
+        SELECT DISTINCT r.user_id COLLATE "C"
+        FROM jsonb_to_recordset(requests) AS r(user_id text) ORDER BY 1
+    LOOP
+        PERFORM 1 FROM accounts a WHERE a.user_id = holder FOR UPDATE;
+    END LOOP;
 
     FOR request IN
         SELECT * FROM jsonb_to_recordset(requests) AS r(

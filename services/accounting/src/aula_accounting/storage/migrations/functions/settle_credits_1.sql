@@ -11,6 +11,7 @@ CREATE FUNCTION settle_credits(requests jsonb, moment timestamptz)
 RETURNS TABLE (place integer, outcome text, reservation reservations)
 LANGUAGE plpgsql AS $$
 DECLARE
+    holder record;
     request record;
     rate jsonb;
     used_input bigint;
@@ -20,17 +21,18 @@ DECLARE
     refund bigint;
     lapse bigint;
 BEGIN
-    INSERT INTO accounts (user_id, remaining, held, created_at)
-    SELECT DISTINCT r.user_id, 0, 0, moment
-    FROM jsonb_to_recordset(requests) AS r(user_id text, kind text)
-    WHERE r.kind = 'abort' AND NOT EXISTS (
-        SELECT 1 FROM accounts a WHERE a.user_id = r.user_id)
-    ORDER BY r.user_id
-    ON CONFLICT DO NOTHING;
-
-    PERFORM 1 FROM accounts a
-    WHERE a.user_id IN (SELECT r.user_id FROM jsonb_to_recordset(requests) AS r(user_id text))
-    ORDER BY a.user_id FOR UPDATE;
+    -- One by one: joined to the list, a planner may prefer to read the accounts of everybody.
+    FOR holder IN
+        SELECT r.user_id COLLATE "C" AS user_id, bool_or(r.kind = 'abort') AS aborts
+        FROM jsonb_to_recordset(requests) AS r(user_id text, kind text) GROUP BY 1 ORDER BY 1
+    LOOP
+        PERFORM 1 FROM accounts a WHERE a.user_id = holder.user_id FOR UPDATE;
+        IF NOT FOUND AND holder.aborts THEN  -- a tombstone needs an account too
+            INSERT INTO accounts (user_id, remaining, held, created_at)
+            VALUES (holder.user_id, 0, 0, moment) ON CONFLICT DO NOTHING;
+            PERFORM 1 FROM accounts a WHERE a.user_id = holder.user_id FOR UPDATE;
+        END IF;
+    END LOOP;
 
     FOR request IN
         SELECT * FROM jsonb_to_recordset(requests) AS r(

@@ -11,7 +11,13 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-_FUNCTIONS = ("price_credits_1", "reserve_credits_1", "settle_credits_1", "refuse_ledger_change_1")
+_FUNCTIONS = (
+    "price_credits_1",
+    "reserve_credits_1",
+    "settle_credits_1",
+    "report_progress_1",
+    "refuse_ledger_change_1",
+)
 _KINDS = "'allocate', 'hold', 'charge', 'refund', 'lapse', 'expire', 'revoke', 'settle'"
 _LARGEST_BALANCE = 2**53 - 1  # what every JSON reader represents exactly
 
@@ -258,6 +264,7 @@ def _create_rates() -> None:
 def downgrade() -> None:
     """Take back: everything, the ledger included."""
     for function in (
+        "report_progress(jsonb, timestamptz)",
         "settle_credits(jsonb, timestamptz)",
         "reserve_credits(jsonb, timestamptz, interval, integer)",
         "price_credits(bigint, bigint, bigint, numeric, numeric)",
