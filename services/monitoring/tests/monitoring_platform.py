@@ -186,5 +186,8 @@ async def running_platform(mongo_uri: str, **limits: Any) -> AsyncIterator[Platf
         ) as mongo,
     ):
         app = create_app(build_settings(mongo_uri, far_server.url, **limits))
-        async with serving(app, lifespan="on") as server, aiohttp.ClientSession() as http:
+        async with (
+            serving(app, lifespan="on") as server,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http,
+        ):
             yield Platform(far=far, far_server=far_server, server=server, http=http, mongo=mongo)
