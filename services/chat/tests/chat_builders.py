@@ -34,7 +34,7 @@ SONNET = "anthropic.claude-3-sonnet-20240229-v1:0"  # 3 credits per 1,000 tokens
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"  # .25
 OPUS = "anthropic.claude-3-opus-20240229-v1:0"  # 15
 TITAN = "amazon.titan-text-express-v1"
-TERMINAL = frozenset({"complete", "error"})
+NUMBERED = frozenset({"start", "model", "chunk", "complete", "error"})
 OBSERVE = ("conversations:read", "observations:write")
 
 
@@ -123,8 +123,8 @@ def text_of(events: list[SseEvent]) -> str:
 
 
 def numbers_of(events: list[SseEvent]) -> list[int]:
-    """The numbers of numbered events."""
-    return [int(event.id.rpartition(".")[2]) for event in events if event.id]
+    """The numbers of numbered events; a notice has none, though parsers repeat the last id."""
+    return [int(event.id.rpartition(".")[2]) for event in events if event.event in NUMBERED]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,10 +39,12 @@ async def test_resuming_while_it_runs_here_and_at_a_second_process(
         seen = first.events[3].id
         other = second.person(student.id)
         async with student.following(session_id, seen) as here:
-            async with other.following(session_id, seen) as there:
-                async with other.following(session_id) as there_from_the_first:
-                    rest_there = await there.to_end()
-                    whole_there = await there_from_the_first.to_end()
+            async with (
+                other.following(session_id, seen) as there,
+                other.following(session_id) as there_from_the_first,
+            ):
+                rest_there = await there.to_end()
+                whole_there = await there_from_the_first.to_end()
             rest_here = await here.to_end()
         whole = await first.to_end()
         assert numbers_of(whole) == list(range(1, len(whole) + 1))

@@ -1,0 +1,66 @@
+"""What is left of streams and readers in a process: nothing."""
+
+from asyncio import gather, to_thread
+
+import pymongo
+from chat_builders import OBSERVE, Chat, Surroundings, run_chat
+from waiting import eventually, until
+
+from aula_common.ids import new_id
+
+
+async def test_an_ended_stream_is_forgotten_after_the_replay_time(around: Surroundings) -> None:
+    async with run_chat(around, replay_seconds=1) as chat:
+        student = await chat.student()
+        session_id = await student.new_session()
+        live = chat.process.streams._live
+        await student.ask(session_id, "[[pace=0 tokens=3]] Hi")
+        assert len(live._streams) == 1
+        assert live.running() == []
+        await until(lambda: not live._streams)
+
+
+async def test_readers_who_leave_leave_nothing_behind(chat: Chat, around: Surroundings) -> None:
+    async with run_chat(around) as second:
+        student = await chat.student()
+        session_id = await student.new_session()
+        followed = second.process.streams._followers._followed
+        async with student.asking(session_id, "[[pace=20 tokens=500]] Go") as reading:
+            await reading.until_seen("chunk")
+            path = f"/api/chat/sessions/{session_id}/observe?observationId={new_id('obs')}"
+            async with (
+                second.person(student.id).following(session_id) as other,
+                second.service(*OBSERVE).reading("GET", path) as observer,
+            ):
+                await other.until_seen("chunk")
+                await observer.until_seen("chunk")
+                assert [entry.users for entry in followed.values()] == [2]
+            await until(lambda: not followed)
+            await student.post(f"/api/chat/sessions/{session_id}/stop")
+            await reading.to_end()
+
+
+async def test_deleting_and_asking_at_once_leaves_no_message_of_a_deleted_session(
+    chat: Chat, around: Surroundings
+) -> None:
+    student = await chat.student(credits=10_000)
+    for _ in range(6):
+        session_id = await student.new_session()
+        path = f"/api/chat/sessions/{session_id}"
+        asked, deleted = await gather(
+            student.post(f"{path}/messages", {"message": "[[pace=0 tokens=3]] Hi"}),
+            student.request("DELETE", path),
+        )
+        assert (asked.status_code, deleted.status_code) in {(200, 409), (404, 200), (409, 200)}
+        left = len(await chat.process.messages.newest(session_id, 9))
+        assert left == (2 if asked.status_code == 200 else 0)
+
+    def live_streams() -> int:
+        with pymongo.MongoClient[dict[str, object]](around.mongo_uri) as client:
+            return client.get_default_database()["streams"].count_documents({"live": True})
+
+    async def none_is_live() -> bool:
+        return await to_thread(live_streams) == 0
+
+    await eventually(none_is_live)
+    assert (await chat.credits_of(student.id))["held"] == 0

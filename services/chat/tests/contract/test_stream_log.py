@@ -1,0 +1,102 @@
+"""The same cases over the log in memory and the real one in Redis."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from memory_stream_log import MemoryStreamLog
+from redis.asyncio import Redis
+from stream_builders import chunk
+
+from aula_chat.domain.events import LAST_NUMBER, number_of
+from aula_chat.domain.ports import LogAnswer, LogAppend, StreamLog
+from aula_chat.storage.stream_log import RedisStreamLog
+from aula_common.ids import new_id
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[StreamLog]:
+    """A log of each kind."""
+    if request.param == "memory":
+        yield MemoryStreamLog()
+        return
+    async with Redis.from_url(request.getfixturevalue("redis_url")) as redis:
+        yield RedisStreamLog(redis)
+
+
+def frames(stream_id: str, first: int, last: int) -> bytes:
+    return b"".join(chunk(stream_id, number, f"{number} \r\n") for number in range(first, last + 1))
+
+
+def append(stream_id: str, top: int, number: int, *, fence: int = 1) -> LogAppend:
+    return LogAppend(stream_id, fence, top, number, frames(stream_id, top + 1, number), 60)
+
+
+async def test_frames_come_back_in_order_after_any_position(log: StreamLog) -> None:
+    one = new_id("str")
+    for top, number in ((0, 1), (1, 4), (4, 6)):
+        [answer] = await log.append([append(one, top, number)])
+        assert answer == LogAnswer(accepted=True, top=number, fenced=False, stop_asked=False)
+    for after in range(8):
+        found = (await log.read({one: after}))[one]
+        assert [number_of(frame) for frame in found] == list(range(after + 1, 7))
+    assert b"".join((await log.read({one: 0}))[one]) == frames(one, 1, 6)
+    assert (await log.read({one: LAST_NUMBER}))[one] == []
+
+
+async def test_an_append_onto_another_top_is_refused_and_says_where_the_log_ends(
+    log: StreamLog,
+) -> None:
+    one = new_id("str")
+    await log.append([append(one, 0, 3)])
+    for top, number in ((0, 3), (2, 4), (4, 5)):
+        [answer] = await log.append([append(one, top, number)])
+        assert answer == LogAnswer(accepted=False, top=3, fenced=False, stop_asked=False)
+    assert len((await log.read({one: 0}))[one]) == 3
+
+
+async def test_a_lower_fence_is_refused_even_with_the_right_top(log: StreamLog) -> None:
+    one = new_id("str")
+    await log.append([append(one, 0, 1)])
+    await log.raise_fence(one, 2, ttl_seconds=60)
+    [answer] = await log.append([append(one, 1, 2)])
+    assert (answer.accepted, answer.fenced, answer.top) == (False, True, 1)
+    [answer] = await log.append([append(one, 1, 2, fence=2)])
+    assert answer.accepted
+
+
+async def test_a_fence_is_only_ever_raised(log: StreamLog) -> None:
+    one = new_id("str")
+    await log.raise_fence(one, 3, ttl_seconds=60)
+    await log.raise_fence(one, 2, ttl_seconds=60)
+    [answer] = await log.append([append(one, 0, 1, fence=2)])
+    assert answer.fenced
+
+
+async def test_an_append_raises_the_fence_to_its_own(log: StreamLog) -> None:
+    one = new_id("str")
+    await log.append([append(one, 0, 1, fence=2)])
+    [answer] = await log.append([append(one, 1, 2, fence=1)])
+    assert answer.fenced
+
+
+async def test_one_streams_refusal_does_not_touch_another(log: StreamLog) -> None:
+    one, other = new_id("str"), new_id("str")
+    await log.raise_fence(one, 9, ttl_seconds=60)
+    answers = await log.append([append(one, 0, 1), append(other, 0, 2)])
+    assert [answer.accepted for answer in answers] == [False, True]
+    found = await log.read({one: 0, other: 1, "str_unknown": 0})
+    assert [len(found[key]) for key in (one, other, "str_unknown")] == [0, 1, 0]
+
+
+async def test_every_answer_tells_of_a_stop(log: StreamLog) -> None:
+    one = new_id("str")
+    await log.ask_stop(one, ttl_seconds=60)
+    answers = [(await log.append([append(one, top, top + 1)]))[0] for top in (0, 7)]
+    assert [(answer.accepted, answer.stop_asked) for answer in answers] == [
+        (True, True), (False, True),
+    ]  # fmt: skip
+
+
+async def test_nothing_to_do_is_no_error(log: StreamLog) -> None:
+    assert await log.append([]) == []
+    assert await log.read({}) == {}

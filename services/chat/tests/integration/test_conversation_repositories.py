@@ -1,0 +1,104 @@
+"""Sessions and messages on a real server."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+from stream_builders import MOMENT
+
+from aula_chat.domain.messages import Message, MessageRole, MessageStatus
+from aula_chat.domain.sessions import UNTITLED, Session
+from aula_chat.storage.messages import MessageRepository
+from aula_chat.storage.sessions import SessionRepository
+from aula_common.ids import new_id
+
+
+@pytest.fixture
+def sessions(store: AsyncDatabase[dict[str, Any]]) -> SessionRepository:
+    """The sessions."""
+    return SessionRepository(store["sessions"])
+
+
+@pytest.fixture
+def messages(store: AsyncDatabase[dict[str, Any]]) -> MessageRepository:
+    """The messages."""
+    return MessageRepository(store["messages"])
+
+
+def session(**changes: Any) -> Session:
+    fields: dict[str, Any] = {
+        "id": new_id("ses"), "user_id": "usr_a", "title": UNTITLED, "model_id": "m",
+        "created_at": MOMENT, "updated_at": MOMENT, "metadata": {"projectId": "$x.y"}, **changes,
+    }  # fmt: skip
+    return Session(**fields)
+
+
+def message(position: int, content: str = "Hi", **changes: Any) -> Message:
+    fields: dict[str, Any] = {
+        "id": new_id("msg"), "session_id": "ses_a", "user_id": "usr_a", "position": position,
+        "role": MessageRole.USER, "content": content, "status": MessageStatus.COMPLETE,
+        "created_at": MOMENT, **changes,
+    }  # fmt: skip
+    return Message(**fields)
+
+
+async def test_a_session_is_its_owners_alone(sessions: SessionRepository) -> None:
+    one = session()
+    await sessions.create(one)
+    assert await sessions.find_owned(one.id, "usr_a") == one
+    assert await sessions.find_owned(one.id, "usr_b") is None
+    assert await sessions.update(one.id, "usr_b", {"title": "mine"}) is None
+
+
+async def test_an_answer_counts_once_and_names_an_untitled_session(
+    sessions: SessionRepository,
+) -> None:
+    one = session()
+    await sessions.create(one)
+    later = MOMENT + timedelta(minutes=1)
+    for stream_id in ("str_a", "str_a", "str_b"):
+        await sessions.record_answer(
+            one.id, stream_id=stream_id, tokens=5, title=f"$title {stream_id}", at=later
+        )
+    found = await sessions.find(one.id)
+    assert found is not None
+    assert (found.total_tokens_used, found.title, found.updated_at) == (10, "$title str_a", later)
+
+
+async def test_sessions_are_listed_newest_first_and_searched_literally(
+    sessions: SessionRepository,
+) -> None:
+    for minute, title in enumerate(("Rain", "sun (.*)", "Snow")):
+        moved = MOMENT + timedelta(minutes=minute)
+        await sessions.create(session(title=title, updated_at=moved))
+    found, total = await sessions.page("usr_a", offset=0, limit=2)
+    assert ([one.title for one in found], total) == (["Snow", "sun (.*)"], 3)
+    for wanted, titles in (("SUN", ["sun (.*)"]), ("(.*)", ["sun (.*)"]), ("$", []), ("[", [])):
+        found, _ = await sessions.page("usr_a", offset=0, limit=9, title_contains=wanted)
+        assert [one.title for one in found] == titles
+    found, _ = await sessions.page("usr_a", offset=0, limit=9, metadata={"projectId": "$x.y"})
+    assert len(found) == 3
+
+
+async def test_a_message_is_kept_once_and_stays_as_it_is(messages: MessageRepository) -> None:
+    one = message(1, "$set: {a.b: 1}\u2028")
+    await messages.store(one)
+    await messages.store(message(1, "other", id=one.id), message(2))
+    assert [kept.content for kept in await messages.newest("ses_a", 9)] == [one.content, "Hi"]
+    await messages.record_charge(one.id, 4)
+    found = await messages.find(one.id)
+    assert found is not None
+    assert found.metadata == {"credits": 4}
+
+
+async def test_the_newest_messages_come_oldest_first(messages: MessageRepository) -> None:
+    await messages.store(*(message(position, str(position)) for position in range(1, 8)))
+    assert [kept.content for kept in await messages.newest("ses_a", 3)] == ["5", "6", "7"]
+    page, total = await messages.page("ses_a", offset=2, limit=2)
+    assert ([kept.content for kept in page], total) == (["3", "4"], 7)
+    assert await messages.count(["ses_a", "ses_b"]) == {"ses_a": 7}
+    assert not await messages.delete("ses_b", page[0].id)
+    assert await messages.delete("ses_a", page[0].id)
+    await messages.delete_of_session("ses_a")
+    assert await messages.newest("ses_a", 3) == []

@@ -1,0 +1,229 @@
+"""The stream documents on a real server: claims, leases, fences, ends."""
+
+from asyncio import gather
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+from stream_builders import MOMENT, outcome, reservation, stream
+
+from aula_chat.domain.streams import Checkpoint, Outcome, Phase, Settlement, Stream, intent_of
+from aula_chat.storage.streams import StreamRepository
+
+SETTLED = Settlement(credits=3, status="completed")
+
+
+@pytest.fixture
+def streams(store: AsyncDatabase[dict[str, Any]]) -> StreamRepository:
+    """The repository."""
+    return StreamRepository(store["streams"])
+
+
+def claim(**changes: Any) -> Stream:
+    return stream(phase=Phase.CLAIMED, **changes)
+
+
+async def claimed(streams: StreamRepository, lease: float = 30, **changes: Any) -> Stream:
+    new = claim(**changes)
+    assert await streams.claim(new, lease_seconds=lease) is None
+    return new
+
+
+async def begin(streams: StreamRepository, one: Stream) -> bool:
+    return await streams.begin(one, position=1, reservation=one.reservation, lease_seconds=30)
+
+
+async def end(
+    streams: StreamRepository, one: Stream, result: Outcome | None = None, **changes: Any
+) -> bool:
+    fields = {
+        "outcome": result, "intent": intent_of(result or outcome(), reservation()),
+        "last_number": 9, "ended_at": MOMENT, "lease_seconds": 30, **changes,
+    }  # fmt: skip
+    return await streams.end(one, **fields)
+
+
+async def test_of_fifty_claims_at_once_one_wins(streams: StreamRepository) -> None:
+    claims = [claim(session_id="ses_one") for _ in range(50)]
+    answers = await gather(*(streams.claim(one, lease_seconds=30) for one in claims))
+    assert answers.count(None) == 1
+    winner = claims[answers.index(None)]
+    assert {answer.id for answer in answers if answer} == {winner.id}
+
+
+async def test_a_claim_is_read_back_as_it_was_made(streams: StreamRepository) -> None:
+    one = await claimed(streams, idempotency_key="key", body_digest="digest")
+    assert await streams.find(one.id) == one
+    assert await streams.find_live(one.session_id) == one
+    assert await streams.find("str_absent") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["$where", "$$NOW", "$question.text", "a.b.c", "{'$gt': ''}", "\u2028\r\n", "${x}", ""]
+)
+async def test_text_of_any_kind_is_stored_as_it_is(streams: StreamRepository, text: str) -> None:
+    one = await claimed(streams, question=text, owner=text or "o", body_digest=text)
+    checkpoint = Checkpoint(text=text, number=3)
+    await begin(streams, one)
+    await streams.renew(one.id, 1, lease_seconds=30, checkpoint=checkpoint)
+    found = await streams.find(one.id)
+    assert found is not None
+    assert (found.question, found.checkpoint) == (text, checkpoint)
+    result = outcome(text, finish_reason=text)
+    await end(streams, one, result)
+    found = await streams.find(one.id)
+    assert found is not None
+    assert found.outcome == result
+    assert found.intent == intent_of(result, reservation())
+
+
+async def test_renewing_tells_of_a_stop_and_of_a_lost_fence(streams: StreamRepository) -> None:
+    one = await claimed(streams)
+    await begin(streams, one)
+    assert await streams.renew(one.id, 1, lease_seconds=30, checkpoint=None) is False
+    stopped = await streams.ask_stop(one.session_id)
+    assert stopped is not None
+    assert (stopped.id, stopped.stop_asked) == (one.id, True)
+    assert await streams.renew(one.id, 1, lease_seconds=30, checkpoint=None) is True
+    assert await streams.renew(one.id, 2, lease_seconds=30, checkpoint=None) is None
+    assert await streams.ask_stop("ses_other") is None
+
+
+async def test_a_stream_is_taken_after_its_lease_only_and_once(streams: StreamRepository) -> None:
+    one = await claimed(streams)
+    await begin(streams, one)
+    assert await streams.find_expired() == []
+    assert await streams.take(one.id, owner="own_other", lease_seconds=30) is None
+    await streams.renew(one.id, 1, lease_seconds=-1, checkpoint=None)
+    assert await streams.find_expired() == [one.id]
+    takers = [streams.take(one.id, owner=f"own_{n}", lease_seconds=30) for n in range(10)]
+    taken = [answer for answer in await gather(*takers) if answer]
+    assert [answer.fence for answer in taken] == [2]
+    assert await streams.find_expired() == []
+
+
+async def test_an_expired_lease_that_nobody_took_is_renewed_by_its_owner(
+    streams: StreamRepository,
+) -> None:
+    one = await claimed(streams, lease=-1)
+    assert await streams.renew(one.id, 1, lease_seconds=30, checkpoint=None) is False
+    assert await streams.take(one.id, owner="own_other", lease_seconds=30) is None
+
+
+async def test_who_lost_the_stream_can_do_nothing_more_with_it(streams: StreamRepository) -> None:
+    one = await claimed(streams, lease=-1)
+    taken = await streams.take(one.id, owner="own_other", lease_seconds=30)
+    assert taken is not None
+    assert not await begin(streams, one)
+    assert await streams.renew(one.id, 1, lease_seconds=30, checkpoint=None) is None
+    assert not await end(streams, one, outcome())
+    assert not await streams.release(one, settlement=SETTLED)
+    await streams.discard(one)
+    assert await streams.find(one.id) == taken
+
+
+async def test_the_session_is_free_after_the_release_and_not_before(
+    streams: StreamRepository,
+) -> None:
+    one = await claimed(streams)
+    await begin(streams, one)
+    assert not await streams.release(one, settlement=None)  # not ended yet
+    assert await end(streams, one, outcome())
+    other = claim(session_id=one.session_id)
+    in_the_way = await streams.claim(other, lease_seconds=30)
+    assert in_the_way is not None
+    assert in_the_way.id == one.id
+    assert await streams.release(one, settlement=SETTLED)
+    assert await streams.release(one, settlement=SETTLED)  # its acknowledgement was lost, say
+    assert await streams.claim(other, lease_seconds=30) is None
+    ended = await streams.find(one.id)
+    assert ended is not None
+    assert (ended.live, ended.settlement, ended.checkpoint) == (False, SETTLED, Checkpoint())
+    assert await streams.find_expired() == []
+
+
+async def test_what_is_unsettled_is_listed_once_it_is_free_until_it_is_settled(
+    streams: StreamRepository,
+) -> None:
+    made = []
+    for minute in range(3):
+        one = await claimed(streams)
+        await end(streams, one, outcome(), ended_at=MOMENT + timedelta(minutes=minute))
+        made.append(one)
+    assert await streams.find_unsettled() == []
+    for one in made:
+        await streams.release(one, settlement=None)
+    assert [one.id for one in await streams.find_unsettled()] == [one.id for one in made]
+    assert [one.id for one in await streams.find_unsettled(after=MOMENT)] == [
+        one.id for one in made[1:]
+    ]
+    await streams.record_settlement(made[0].id, SETTLED)
+    assert [one.id for one in await streams.find_unsettled()] == [one.id for one in made[1:]]
+    settled = await streams.find(made[0].id)
+    assert settled is not None
+    assert settled.settlement == SETTLED
+
+
+async def test_a_key_leads_to_the_stream_that_it_began(streams: StreamRepository) -> None:
+    one = await claimed(streams, user_id="usr_a", idempotency_key="key", body_digest="d")
+    await end(streams, one, outcome())
+    await streams.release(one, settlement=SETTLED)
+    again = claim(user_id="usr_a", idempotency_key="key", body_digest="d")
+    same = await streams.claim(again, lease_seconds=30)
+    assert same is not None
+    assert (same.id, same.body_digest) == (one.id, "d")
+    assert await streams.find(again.id) is None
+    await claimed(streams, user_id="usr_b", idempotency_key="key")
+
+
+async def test_a_key_whose_attempt_was_refused_is_free(streams: StreamRepository) -> None:
+    one = await claimed(streams, user_id="usr_a", idempotency_key="key", body_digest="d")
+    await end(streams, one, None)
+    await streams.release(one, settlement=None)
+    await claimed(streams, user_id="usr_a", idempotency_key="key", body_digest="d")
+
+
+async def test_a_discarded_claim_is_gone(streams: StreamRepository) -> None:
+    one = await claimed(streams, idempotency_key="key")
+    await streams.discard(one)
+    assert await streams.find(one.id) is None
+    await claimed(streams, session_id=one.session_id, idempotency_key="key", user_id=one.user_id)
+
+
+async def test_the_latest_and_the_next_promised_streams_are_found(
+    streams: StreamRepository,
+) -> None:
+    session_id, begun = "ses_one", datetime(2026, 1, 1, tzinfo=UTC)
+    made: list[Stream] = []
+    for minute, result in enumerate((outcome("a"), None, outcome("b"))):
+        started = begun + timedelta(minutes=minute)
+        one = await claimed(streams, session_id=session_id, started_at=started)
+        await end(streams, one, result)
+        await streams.release(one, settlement=SETTLED)
+        made.append(one)
+    running = await claimed(streams, session_id=session_id, started_at=begun + timedelta(minutes=9))
+    found = await streams.find_latest(session_id)
+    assert found is not None
+    assert found.id == made[2].id  # what is merely claimed is promised to nobody
+    await begin(streams, running)
+    expected = [made[0].id, made[2].id, running.id]
+    after, seen = None, []
+    while (next_one := await streams.find_next(session_id, after)) is not None:
+        seen.append(next_one.id)
+        after = next_one.started_at
+    assert seen == expected
+
+
+async def test_a_sessions_streams_are_removed_but_for_what_is_unsettled(
+    streams: StreamRepository,
+) -> None:
+    settled = await claimed(streams, session_id="ses_one")
+    await end(streams, settled, outcome())
+    await streams.release(settled, settlement=SETTLED)
+    pending = await claimed(streams, session_id="ses_one")
+    await end(streams, pending, outcome())
+    await streams.release(pending, settlement=None)
+    await streams.delete_of_session("ses_one")
+    assert await streams.find(settled.id) is None
+    assert await streams.find(pending.id) is not None

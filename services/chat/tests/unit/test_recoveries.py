@@ -1,0 +1,104 @@
+"""Which streams a process takes over, and what it does without their log."""
+
+import asyncio
+from typing import Any
+
+from memory_stream_log import MemoryStreamLog
+from prometheus_client import Counter
+from stream_builders import chunk, stream
+
+from aula_chat.domain.streams import Checkpoint, Outcome, Stream
+from aula_chat.services.recoveries import Recoveries
+from aula_common.errors import UnavailableError
+from aula_common.testing import ManualClock
+
+
+class QuickClock(ManualClock):
+    """Sleeping advances it."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+
+class Orphanage:
+    """Expired streams, and what was concluded of them."""
+
+    def __init__(self, *expired: Stream) -> None:
+        self.expired = {one.id: one for one in expired}
+        self.outcomes: dict[str, Outcome] = {}
+        self.taken: list[str] = []
+        self.clock = QuickClock()
+        self.log = MemoryStreamLog()
+        self.own: set[str] = set()
+        self.recoveries = Recoveries(
+            streams=self,  # type: ignore[arg-type]  # what it needs of a repository
+            log=self.log,
+            conclusions=self,  # type: ignore[arg-type]  # what it needs of conclusions
+            clock=self.clock,
+            owner="own_here",
+            lease_seconds=30,
+            log_patience=60,
+            log_ttl_seconds=60,
+            runs_here=self.own.__contains__,
+            recovered=Counter("recovered", "Of a test.", registry=None),
+        )
+
+    async def find_expired(self) -> list[str]:
+        return [stream_id for stream_id in self.expired if stream_id not in self.taken]
+
+    async def take(self, stream_id: str, **_: Any) -> Stream | None:
+        self.taken.append(stream_id)
+        return self.expired[stream_id]
+
+    async def conclude(self, one: Stream, outcome: Outcome, **_: Any) -> Stream:
+        self.outcomes[one.id] = outcome
+        return one
+
+
+async def test_a_process_never_takes_what_it_is_writing_itself() -> None:
+    # after the database was away for a lease's length every stream of every process has expired
+    one = stream()
+    orphans = Orphanage(one)
+    orphans.own.add(one.id)
+    await orphans.recoveries.sweep()
+    assert orphans.taken == []
+    orphans.own.clear()
+    await orphans.recoveries.sweep()
+    assert orphans.taken == [one.id]
+
+
+async def test_a_recovery_waits_for_the_log_and_then_goes_without() -> None:
+    one = stream(checkpoint=Checkpoint(text="kept", number=4))
+    orphans = Orphanage(one)
+    orphans.log.away = True
+    await orphans.recoveries.sweep()
+    orphans.clock.advance(59)
+    await orphans.recoveries.sweep()
+    assert orphans.taken == []
+    orphans.clock.advance(1)
+    await orphans.recoveries.sweep()
+    assert orphans.outcomes[one.id].text == "kept"
+
+
+async def test_a_log_that_falters_once_is_asked_again() -> None:
+    one = stream(checkpoint=Checkpoint(text="a", number=1))
+    orphans = Orphanage(one)
+    orphans.log.entries[one.id] = [(2, chunk(one.id, 1, "a") + chunk(one.id, 2, "b"))]
+    whole = orphans.log.raise_fence
+
+    async def fail(*_: Any, **__: Any) -> None:
+        orphans.log.raise_fence = whole  # type: ignore[method-assign]  # broken once
+        raise UnavailableError("redis")
+
+    orphans.log.raise_fence = fail  # type: ignore[method-assign]  # broken once
+    await orphans.recoveries.sweep()
+    assert orphans.outcomes[one.id].text == "ab"
+
+
+async def test_the_text_is_of_whichever_knows_more() -> None:
+    ahead = stream(checkpoint=Checkpoint(text="abc", number=3))
+    orphans = Orphanage(ahead)
+    orphans.log.entries[ahead.id] = [(1, chunk(ahead.id, 1, "a"))]
+    await orphans.recoveries.sweep()
+    assert orphans.outcomes[ahead.id].text == "abc"
