@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from fastapi import FastAPI
 from monitoring_far_side import Conversation, FarSide
 from monitoring_servers import RunningServer, serving
 from pydantic import SecretStr
@@ -75,9 +76,10 @@ class Platform:
     """What a test talks to."""
 
     def __init__(
-        self, *, far: FarSide, far_server: RunningServer, server: RunningServer,
+        self, *, app: FastAPI, far: FarSide, far_server: RunningServer, server: RunningServer,
         http: aiohttp.ClientSession, mongo: AsyncMongoClient[dict[str, Any]],
     ) -> None:  # fmt: skip
+        self.app = app
         self.far = far
         self.far_server = far_server
         self.server = server
@@ -190,4 +192,11 @@ async def running_platform(mongo_uri: str, **limits: Any) -> AsyncIterator[Platf
             serving(app, lifespan="on") as server,
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http,
         ):
-            yield Platform(far=far, far_server=far_server, server=server, http=http, mongo=mongo)
+            yield Platform(
+                app=app,
+                far=far,
+                far_server=far_server,
+                server=server,
+                http=http,
+                mongo=mongo,
+            )
