@@ -152,6 +152,25 @@ async def test_a_reader_gone_in_quiet_times_is_cut_by_the_comments() -> None:
     assert streams.closed == ["a"]
 
 
+async def test_the_iteration_of_a_reader_who_was_cut_is_closed_and_not_left_to_chance() -> None:
+    streams = Streams()
+    chunks = streams.numbers("a", count=3, size=1)  # held here, so that nobody else collects it
+
+    async def send(message: dict[str, object]) -> None:
+        if message.get("body"):
+            await asyncio.Event().wait()
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    response = EventStreamResponse(chunks, send_deadline=0.05)
+    async with asyncio.timeout(2):
+        await response({"type": "http"}, receive, send)  # type: ignore[arg-type]  # narrower dicts
+    assert streams.closed == ["a"]
+    assert streams.produced == {"a": 1}
+
+
 async def test_a_stream_that_fails_is_closed_and_logged_and_never_looks_whole() -> None:
     streams = Streams()
     with capture_logs() as lines:
