@@ -80,8 +80,8 @@ def around(  # noqa: PLR0917 - pytest passes fixtures by name
 
 @pytest.fixture
 async def chat(around: Surroundings) -> AsyncIterator[Chat]:
-    """A running chat process."""
-    async with run_chat(around) as running:
+    """A running chat process, quick to look for streams of dead ones."""
+    async with run_chat(around, recovery_seconds=0.2) as running:
         yield running
 
 
