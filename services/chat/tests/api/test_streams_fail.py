@@ -3,7 +3,6 @@
 import math
 from asyncio import gather
 
-import pytest
 from chat_builders import HAIKU, SONNET, TITAN, Chat, numbers_of, text_of
 from waiting import eventually
 
@@ -65,11 +64,14 @@ async def test_no_model_at_all_costs_nothing_and_says_so(chat: Chat) -> None:
     assert events[-1].event == "complete"
 
 
-@pytest.mark.parametrize("fault", ["error@6", "cut@6", "end@6", "stall@6", "bad-crc@6"])
-async def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(
-    impatient_chat: Chat, fault: str
-) -> None:
-    chat = impatient_chat
+FAULTS = ("error@6", "cut@6", "end@6", "stall@6", "bad-crc@6")
+
+
+async def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(impatient_chat: Chat) -> None:
+    await gather(*(breaks_off(impatient_chat, fault) for fault in FAULTS))
+
+
+async def breaks_off(chat: Chat, fault: str) -> None:
     student = await chat.student()
     session_id = await student.new_session()
     events = await student.ask(session_id, f"Explain rain. [[pace=0 tokens=30 {fault}]]")
@@ -95,22 +97,20 @@ async def test_an_answer_that_takes_too_long_is_cut(impatient_chat: Chat) -> Non
     assert (await student.messages(session_id))[1]["content"] == text_of(events)
 
 
-@pytest.mark.parametrize(
-    ("directive", "usage", "credits"),
-    [
-        # without usage: the prompt's bytes / 3 and the text's
-        ("no-usage", None, 3),
-        ("zero-usage", {"inputTokens": 0, "outputTokens": 0}, 0),
-        ("usage-absurd", None, 3),
-        ("usage-twice", {"inputTokens": 18, "outputTokens": 400}, 2),
-    ],
+USAGES: tuple[tuple[str, dict[str, int] | None, int], ...] = (
+    # without usage: the prompt's bytes / 3 and the text's
+    ("no-usage", None, 3),
+    ("zero-usage", {"inputTokens": 0, "outputTokens": 0}, 0),
+    ("usage-absurd", None, 3),
+    ("usage-twice", {"inputTokens": 18, "outputTokens": 400}, 2),
 )
-async def test_usage_that_is_missing_zero_repeated_or_absurd(
-    chat: Chat,
-    directive: str,
-    usage: dict[str, int] | None,
-    credits: int,  # noqa: A002
-) -> None:
+
+
+async def test_usage_that_is_missing_zero_repeated_or_absurd(chat: Chat) -> None:
+    await gather(*(is_charged(chat, *case) for case in USAGES))
+
+
+async def is_charged(chat: Chat, directive: str, usage: dict[str, int] | None, charge: int) -> None:
     student = await chat.student()
     session_id = await student.new_session()
     events = await student.ask(session_id, f"Rain. [[pace=0 tokens=400 {directive}]]")
@@ -123,7 +123,7 @@ async def test_usage_that_is_missing_zero_repeated_or_absurd(
         assert complete["credits"] == math.ceil(3 * (prompt + output) / 1000)
     else:
         assert complete["usage"]["outputTokens"] == usage["outputTokens"]
-        assert complete["credits"] == credits
+        assert complete["credits"] == charge
     assert (await chat.credits_of(student.id))["available"] == 1000 - complete["credits"]
 
 
