@@ -58,7 +58,7 @@ def accounting(
 
 
 @pytest.fixture
-def around(  # noqa: PLR0917 - pytest passes fixtures by name
+def around(
     monkeypatch: pytest.MonkeyPatch,
     mint: TokenMint,
     auth_url: str,

@@ -1,5 +1,6 @@
 """A StreamLog in memory with the fence and the top of the real one, and faults to order."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from aula_chat.domain.events import number_of, split_frames
@@ -10,7 +11,7 @@ from aula_common.errors import UnavailableError
 class MemoryStreamLog:
     """Keeps entries by stream; `away` refuses everything, `lose_answers` appends and says nothing.
 
-    `batches` are the appends that arrived, `reads` counts.
+    `batches` are the appends that arrived, `reads` counts; reads wait while not `open`.
     """
 
     def __init__(self) -> None:
@@ -21,6 +22,8 @@ class MemoryStreamLog:
         self.lose_answers = 0
         self.batches: list[list[LogAppend]] = []
         self.reads = 0
+        self.open = asyncio.Event()
+        self.open.set()
 
     def top(self, stream_id: str) -> int:
         """The number that the stream's log ends with."""
@@ -47,6 +50,7 @@ class MemoryStreamLog:
 
     async def read(self, positions: Mapping[str, int]) -> dict[str, list[bytes]]:
         self.reads += 1
+        await self.open.wait()
         self._answer()
         return {
             stream_id: [

@@ -1,11 +1,14 @@
 """What is left of streams and readers in a process: nothing."""
 
 from asyncio import gather, to_thread
+from types import SimpleNamespace
 
 import pymongo
+import pytest
 from chat_builders import OBSERVE, Chat, Surroundings, run_chat
 from waiting import eventually, until
 
+from aula_chat.domain.sessions import Session
 from aula_common.ids import new_id
 
 
@@ -63,4 +66,28 @@ async def test_deleting_and_asking_at_once_leaves_no_message_of_a_deleted_sessio
         return await to_thread(live_streams) == 0
 
     await eventually(none_is_live)
+    assert (await chat.credits_of(student.id))["held"] == 0
+
+
+async def test_a_session_deleted_between_a_look_at_it_and_the_claim_is_not_answered(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = await chat.student()
+    session_id = await student.new_session()
+    sessions = chat.process.streams._sessions
+    look = sessions.find_owned
+
+    async def look_and_delete(wanted: str, user_id: str) -> Session | None:
+        monkeypatch.undo()
+        found = await look(wanted, user_id)
+        deleted = await student.request("DELETE", f"/api/chat/sessions/{session_id}")
+        assert deleted.status_code == 200
+        return found
+
+    looking = SimpleNamespace(find_owned=look_and_delete)
+    monkeypatch.setattr(chat.process.streams, "_sessions", looking)
+    path = f"/api/chat/sessions/{session_id}"
+    asked = await student.post(f"{path}/stream", {"message": "[[pace=0 tokens=3]] Hi"})
+    assert asked.status_code == 404
+    assert await chat.process.messages.newest(session_id, 9) == []
     assert (await chat.credits_of(student.id))["held"] == 0

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from memory_stream_log import MemoryStreamLog
 from stream_builders import chunk, outcome, reservation, stream
@@ -12,8 +13,8 @@ from waiting import until
 
 from aula_chat.domain.events import event_frame, number_of, split_frames
 from aula_chat.domain.streams import Phase, Stream, intent_of
-from aula_chat.services.followers import LogFollowers
-from aula_chat.services.stream_view import follow
+from aula_chat.services.followers import LogFollowers, _Followed
+from aula_chat.services.stream_view import StreamView, follow
 from aula_common.errors import UnavailableError
 from aula_common.tasks import Supervisor
 from aula_common.testing import ManualClock
@@ -86,6 +87,10 @@ async def open_stand() -> AsyncIterator[Stand]:
         await supervisor.close()
 
 
+def is_closed(view: StreamView) -> bool:
+    return view.closing is not None
+
+
 def terminal(stream_id: str, number: int) -> bytes:
     return event_frame(stream_id, number, "complete", {"status": "complete"})
 
@@ -120,13 +125,26 @@ async def test_a_gap_is_not_shown_until_it_is_filled() -> None:
 async def test_an_ended_stream_is_read_from_its_log_before_its_document_is_asked() -> None:
     async with open_stand() as stand:
         other = stand.running()
-        with stand.followers.following(other):  # keeps the loops turning
-            for _ in range(30):
-                running = stand.running()
-                frames = [chunk(running.id, 1, "x"), terminal(running.id, 2)]
-                stand.write(running.id, *frames)
-                ended = stand.end(running, last_number=2)
-                assert await stand.read(ended) == b"".join(frames)
+        with stand.followers.following(other):
+            stand.log.open.clear()
+            reads = stand.log.reads
+            await until(lambda: stand.log.reads > reads)  # of the other, and it takes its time
+            running = stand.running()
+            frames = [chunk(running.id, 1, "x"), terminal(running.id, 2)]
+            stand.write(running.id, *frames)
+            reading = asyncio.create_task(stand.read(stand.end(running, last_number=2)))
+            quiet = replace(stand.running(), live=False)
+            for _ in range(3):  # rounds of looking up
+                del stand.documents.streams[quiet.id]
+                stand.followers._followed[quiet.id] = gone = _Followed(
+                    StreamView(quiet.id), now=0, quiet=0
+                )
+                gone.tried = True
+                await until(partial(is_closed, gone.view))
+                stand.documents.streams[quiet.id] = quiet
+            del stand.followers._followed[quiet.id]
+            stand.log.open.set()
+            assert await reading == b"".join(frames)
 
 
 async def test_an_ended_stream_without_log_is_finished_by_a_reload() -> None:
