@@ -8,6 +8,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from aula_chat.clients.accounting import AccountingClient
 from aula_chat.clients.bedrock import BedrockModel
+from aula_chat.clients.failpoints import FailingAccounts, FailingModel
+from aula_chat.domain.language_models import LanguageModel
+from aula_chat.domain.ports import CreditAccounts
 from aula_chat.services.conclusions import Conclusions
 from aula_chat.services.followers import LogFollowers
 from aula_chat.services.generation import Generator
@@ -30,6 +33,7 @@ from aula_chat.storage.stream_log import RedisStreamLog
 from aula_chat.storage.streams import StreamRepository
 from aula_common.clock import Clock, SystemClock
 from aula_common.errors import UnavailableError
+from aula_common.failpoints import ArmedFailpoints
 from aula_common.http import ServiceClient, create_session
 from aula_common.ids import new_id
 from aula_common.logging import get_logger
@@ -83,29 +87,21 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             settings.redis, application=_APPLICATION, timeout_seconds=_LOG_TIMEOUT_SECONDS
         )
         stack.push_async_callback(log_redis.aclose)
-        secret = settings.aws.aws_secret_access_key
-        model = await stack.enter_async_context(
-            BedrockModel(
-                region=settings.aws.aws_region,
-                clock=clock,
-                access_key_id=settings.aws.aws_access_key_id,
-                secret_access_key=secret.get_secret_value() if secret else None,
-                idle_timeout=durations.provider_idle_seconds,
-            )
-        )
+        model = await stack.enter_async_context(_create_model(settings, clock))
         supervisor = Supervisor()
         stack.push_async_callback(supervisor.close)
         access = create_access(
             "chat", settings.tokens, session=http, clock=clock, supervisor=supervisor
         )
-        accounts = AccountingClient(
+        accounts = _create_accounts(
+            settings,
             ServiceClient(
                 audience="accounting",
                 base_url=settings.accounting_api_url,
                 session=http,
                 clock=clock,
                 tokens=access.tokens,
-            )
+            ),
         )
 
         store = database(mongo, default="aula_chat")
@@ -239,3 +235,26 @@ async def _prepare(store: AsyncDatabase[Document], clock: Clock) -> None:
             await clock.sleep(_START_RETRY_SECONDS)
         else:
             return
+
+
+@asynccontextmanager
+async def _create_model(settings: Settings, clock: Clock) -> AsyncIterator[LanguageModel]:
+    secret = settings.aws.aws_secret_access_key
+    async with BedrockModel(
+        region=settings.aws.aws_region,
+        clock=clock,
+        access_key_id=settings.aws.aws_access_key_id,
+        secret_access_key=secret.get_secret_value() if secret else None,
+        idle_timeout=settings.streams.provider_idle_seconds,
+    ) as model:
+        if settings.aula_failpoints is None:
+            yield model
+        else:
+            yield FailingModel(model, ArmedFailpoints(settings.aula_failpoints))
+
+
+def _create_accounts(settings: Settings, client: ServiceClient) -> CreditAccounts:
+    accounts = AccountingClient(client)
+    if settings.aula_failpoints is None:
+        return accounts
+    return FailingAccounts(accounts, ArmedFailpoints(settings.aula_failpoints))

@@ -1,10 +1,14 @@
 """What the chat service reads from its environment."""
 
-from pydantic import Field
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from aula_common.settings import (
     AwsSettings,
     Block,
+    Environment,
     MongoSettings,
     RedisSettings,
     ServiceSettings,
@@ -41,3 +45,13 @@ class Settings(ServiceSettings):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     aws: AwsSettings = Field(default_factory=AwsSettings)
     streams: StreamSettings = Field(default_factory=StreamSettings)
+    aula_failpoints: Path | None = Field(
+        default=None, description="A directory whose files arm failpoints; for tests alone."
+    )
+
+    @model_validator(mode="after")
+    def _no_failpoints_in_production(self) -> Self:
+        if self.aula_failpoints is not None and self.aula_env is Environment.PRODUCTION:
+            msg = "AULA_FAILPOINTS is for tests and refused in production"
+            raise ValueError(msg)
+        return self
