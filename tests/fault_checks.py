@@ -1,0 +1,170 @@
+"""What must hold after any fault: the same checks for every cell of the table."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import redis
+from e2e_people import People, Person, Shown, eventually
+
+from aula_devstack.platform import Platform
+from aula_devstack.servers.service import Service
+from aula_devstack.sse_client import SseParser
+from aula_devstack.testing.failpoints import FailpointDirectory
+
+STORY = "Tell me a story. [[tokens=60]] [[pace=20]]"
+MODEL = "anthropic.claude-3-sonnet-20240229-v1:0"
+
+
+@dataclass
+class Victim:
+    """A chat process of its own that can be made to fail; the gateway's survives it."""
+
+    process: Service
+    failpoints: FailpointDirectory
+
+
+@dataclass(frozen=True)
+class Place:
+    """A failpoint, the phase it stands for, and which time it is reached that counts."""
+
+    phase: str
+    name: str
+    times: int = 1
+
+    def __str__(self) -> str:
+        return self.phase.replace(" ", "-")
+
+    def arm(self, victim: Victim, action: str) -> None:
+        """Have the victim fail there."""
+        victim.failpoints.arm(self.name, f"{action}@{self.times}")
+
+
+@dataclass
+class Cell:
+    """One fault at one phase, and what was checked of it."""
+
+    fault: str
+    phase: str
+    checked: list[str] = field(default_factory=list)
+
+    def check(self, what: str, holds: object) -> None:
+        """Note a check; AssertionError if it does not hold."""
+        assert holds, f"{self.fault} at {self.phase}: {what}"
+        self.checked.append(what)
+
+
+@dataclass
+class Scene:
+    """A student with a session, before the fault."""
+
+    people: People
+    student: Person
+    session_id: str
+    available: int
+
+    @classmethod
+    async def set(cls, people: People) -> "Scene":
+        """A fresh one."""
+        student = await people.student(granted=100)
+        session_id = await student.new_session()
+        return cls(people, student, session_id, (await student.credits())["available"])
+
+    async def ask_at(self, base_url: str) -> Shown:
+        """What a client of that process is shown, until it ends or breaks."""
+        shown = Shown()
+        path = f"/api/chat/sessions/{self.session_id}/stream"
+        stream = self.student.events("POST", path, base_url=base_url, json={"message": STORY})
+        try:
+            async for event in stream:
+                shown.events.append(event)
+        except httpx.HTTPError:
+            pass  # the process is gone, or answers no more
+        finally:
+            await stream.aclose()
+        return shown
+
+    async def answer(self) -> dict[str, Any] | None:
+        """The assistant's message once the session is free and its charge is known."""
+        session = await self.student.call("GET", f"/api/chat/sessions/{self.session_id}", 200)
+        messages = session["messages"]
+        if session["metadata"]["activeStreamingSession"] or len(messages) < 2:
+            return None
+        answer: dict[str, Any] = messages[1]
+        return answer if "credits" in answer["metadata"] else None
+
+    async def idle(self) -> bool:
+        """Whether nothing streams in the session."""
+        session = await self.student.call("GET", f"/api/chat/sessions/{self.session_id}", 200)
+        return not session["metadata"]["activeStreamingSession"]
+
+
+async def check_nothing_happened(cell: Cell, scene: Scene) -> None:
+    """The attempt left nothing: no message, no charge, no hold."""
+    await eventually(scene.idle)
+    cell.check("no message", await scene.student.messages(scene.session_id) == [])
+
+    async def returned() -> bool:
+        balance = await scene.student.credits()
+        return bool(balance["available"] == scene.available and balance["held"] == 0)
+
+    cell.check("full refund", await eventually(returned))
+    await _check_next(cell, scene)
+
+
+async def check_kept(cell: Cell, scene: Scene, shown: Shown, platform: Platform) -> dict[str, Any]:
+    """All that was shown is stored, charged once for what is stored, and nothing is held."""
+    answer: dict[str, Any] = await eventually(scene.answer)
+    cell.check("stored ⊇ shown", answer["content"].startswith(shown.text))
+    cell.check("numbers without a gap", shown.numbers == list(range(1, len(shown.numbers) + 1)))
+    ends = [event.event for event in shown.numbered if event.event in {"complete", "error"}]
+    cell.check("one terminal event at most", len(ends) <= 1)
+    stream_id = answer["metadata"]["streamingSessionId"]
+    _check_log(cell, platform, stream_id, answer["content"])
+
+    admin = await scene.people.admin()
+    reservation = await admin.call("GET", f"/api/accounting/streaming/{stream_id}", 200)
+    charge = answer["metadata"]["credits"]
+    usage = answer["metadata"]["usage"]
+    tokens = usage["inputTokens"] + usage["outputTokens"]
+    price = math.ceil(Decimal(3) * tokens / 1000)
+    hold = reservation["allocatedCredits"]
+    cell.check("charge = price, ≤ hold", charge == min(price, hold))
+    settled = [e for e in reservation["entries"] if e["kind"] == "settle"]
+    cell.check("settled once", len(settled) == 1 and settled[0]["amount"] == charge)
+    balance = await scene.student.credits()
+    cell.check("nothing held", balance["held"] == 0)
+    cell.check("balance", balance["available"] == scene.available - charge)
+    await _check_next(cell, scene)
+    return answer
+
+
+def _check_log(cell: Cell, platform: Platform, stream_id: str, text: str) -> None:
+    """The log holds 1..n, ends with its only terminal event if it has one, and no other text."""
+    with _redis(platform) as client:
+        entries: Any = client.xrange(f"aula:stream:{{{stream_id}}}:log")
+    parser = SseParser()
+    logged = Shown([event for _, fields in entries for event in parser.feed(fields[b"e"])])
+    numbers = logged.numbers
+    cell.check("log without a gap", numbers == list(range(1, len(numbers) + 1)))
+    terminal = [i for i, e in enumerate(logged.events) if e.event in {"complete", "error"}]
+    cell.check("nothing after the end", terminal in ([], [len(logged.events) - 1]))
+    cell.check("log ⊆ stored", text.startswith(logged.text))
+
+
+async def _check_next(cell: Cell, scene: Scene) -> None:
+    following = await scene.student.ask(scene.session_id, "And then? [[clear]] [[tokens=5]]")
+    cell.check("next message works", following.terminal["event"] == "complete")
+
+
+@contextmanager
+def _redis(platform: Platform) -> Iterator["redis.Redis"]:
+    client = redis.Redis.from_url(platform.redis.url)
+    try:
+        yield client
+    finally:
+        client.close()

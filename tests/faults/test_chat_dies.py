@@ -1,0 +1,94 @@
+"""A chat process is killed, or sleeps past its lease, at each phase of a stream."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+import pytest
+from e2e_people import People, eventually
+from fault_checks import Cell, Place, Scene, Victim, check_kept, check_nothing_happened
+
+from aula_devstack.platform import Platform
+
+Begin = Callable[[str, str], Cell]
+
+
+async def test_killed_when_reserved(
+    platform: Platform, people: People, victim: Victim, cell: Begin
+) -> None:
+    now, scene = cell("kill -9 chat", "P1 reserved"), await Scene.set(people)
+    victim.failpoints.arm("reserved", "exit")
+
+    shown = await scene.ask_at(victim.process.url)
+
+    now.check("struck", victim.failpoints.struck("reserved"))
+    now.check("nothing shown", shown.events == [])
+    await check_nothing_happened(now, scene)
+
+
+@pytest.mark.parametrize(
+    ("place", "status"),
+    [
+        (Place("P2 asked", "asked"), "interrupted"),
+        (Place("P3 amid tokens", "chunk", 20), "interrupted"),
+        (Place("P4 usage in", "answered"), "interrupted"),
+        (Place("P5 stored", "stored"), "complete"),
+        (Place("P6 settled", "settled"), "complete"),
+    ],
+    ids=str,
+)
+async def test_killed_later(
+    platform: Platform,
+    people: People,
+    victim: Victim,
+    cell: Begin,
+    place: Place,
+    status: str,
+) -> None:
+    now, scene = cell("kill -9 chat", place.phase), await Scene.set(people)
+    place.arm(victim, "exit")
+
+    shown = await scene.ask_at(victim.process.url)
+
+    now.check("struck", victim.failpoints.struck(place.name))
+    answer = await check_kept(now, scene, shown, platform)
+    now.check(status, answer["status"] == status)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        Place("P2 asked", "asked"),
+        Place("P3 amid tokens", "chunk", 20),
+        Place("P5 stored", "stored"),
+    ],
+    ids=str,
+)
+async def test_asleep_past_its_lease(
+    platform: Platform,
+    people: People,
+    victim: Victim,
+    cell: Begin,
+    place: Place,
+) -> None:
+    now, scene = cell("SIGSTOP chat past its lease", place.phase), await Scene.set(people)
+    place.arm(victim, "freeze")
+    asking = asyncio.create_task(scene.ask_at(victim.process.url))
+    await asyncio.to_thread(victim.failpoints.wait_struck, place.name)
+    taken = await eventually(scene.answer)  # the other process has ended it
+    ledger = await scene.student.call("GET", "/api/accounting/ledger", 200)
+
+    victim.process.resume()
+
+    async def given_up() -> bool:
+        async with httpx.AsyncClient() as client:
+            metrics = await client.get(f"{victim.process.url}/metrics")
+        return "aula_streams_running 0.0" in metrics.text
+
+    await eventually(given_up)
+    shown = await asyncio.wait_for(asking, 30)
+    now.check("struck", victim.failpoints.struck(place.name))
+    now.check("message as it was taken", await scene.answer() == taken)
+    after = await scene.student.call("GET", "/api/accounting/ledger", 200)
+    now.check("ledger as it was taken", after == ledger)
+    await check_kept(now, scene, shown, platform)
