@@ -17,11 +17,11 @@ SOURCES := $(wildcard libs/*/src services/*/src) conftest.py
 TESTS := $(wildcard libs/*/tests services/*/tests) tests
 ARGS ?=
 
-.PHONY: help setup run demo status down test lint format types check openapi lock clean
+.PHONY: help setup run demo status down test test-faults lint format types check openapi lock clean
 
 help: ## Show this list
 	@echo "Aula: make <target> [ARGS=...]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the virtual environment (.venv) with everything in it
 
@@ -52,6 +52,9 @@ down: $(STAMP) ## Stop the platform from another terminal
 
 test: $(STAMP) ## Run all tests against real servers (ARGS=path or -k name)
 	$(BIN)/pytest $(ARGS)
+
+test-faults: $(STAMP) ## Run the whole table of faults by phase (ARGS='-k killed_later' for a part)
+	$(BIN)/pytest tests/faults -m "deep or not deep" $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and the layers
 	$(BIN)/ruff check .

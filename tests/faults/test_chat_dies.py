@@ -29,11 +29,11 @@ async def test_killed_when_reserved(
 @pytest.mark.parametrize(
     ("place", "status"),
     [
-        (Place("P2 asked", "asked"), "interrupted"),
+        pytest.param(Place("P2 asked", "asked"), "interrupted", marks=pytest.mark.deep),
         (Place("P3 amid tokens", "chunk", 20), "interrupted"),
-        (Place("P4 usage in", "answered"), "interrupted"),
+        pytest.param(Place("P4 usage in", "answered"), "interrupted", marks=pytest.mark.deep),
         (Place("P5 stored", "stored"), "complete"),
-        (Place("P6 settled", "settled"), "complete"),
+        pytest.param(Place("P6 settled", "settled"), "complete", marks=pytest.mark.deep),
     ],
     ids=str,
 )
@@ -58,9 +58,9 @@ async def test_killed_later(
 @pytest.mark.parametrize(
     "place",
     [
-        Place("P2 asked", "asked"),
+        pytest.param(Place("P2 asked", "asked"), marks=pytest.mark.deep),
         Place("P3 amid tokens", "chunk", 20),
-        Place("P5 stored", "stored"),
+        pytest.param(Place("P5 stored", "stored"), marks=pytest.mark.deep),
     ],
     ids=str,
 )

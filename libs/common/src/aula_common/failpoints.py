@@ -24,7 +24,7 @@ class ArmedFailpoints:
     The content of `<name>.armed` is an action, with `@n` for the n-th time from the process's
     start that the place is reached: `exit` (SIGKILL), `freeze` (SIGSTOP), `raise`
     (UnavailableError: placed after a call, its answer is lost), `pause` (until `<name>.go`
-    exists).
+    exists, which it removes).
     """
 
     def __init__(self, directory: Path) -> None:
@@ -54,7 +54,9 @@ class ArmedFailpoints:
             case "raise":
                 raise UnavailableError(f"failpoint {name}")
             case "pause":
-                while not (self._directory / f"{name}.go").exists():  # noqa: ASYNC110 - the test is another process
+                go = self._directory / f"{name}.go"
+                while not go.exists():  # noqa: ASYNC110 - the test is another process
                     await asyncio.sleep(_POLL_SECONDS)
+                go.unlink()
             case _:
                 raise ValueError(action)

@@ -20,8 +20,7 @@ class FailpointDirectory:
 
     def arm(self, name: str, action: str) -> None:
         """Have the place fail, again if it did: `exit`, `freeze`, `raise`, `pause`, or `…@n`."""
-        for left in (f"{name}.struck", f"{name}.go"):
-            (self.path / left).unlink(missing_ok=True)
+        (self.path / f"{name}.struck").unlink(missing_ok=True)
         draft = self.path / f"{name}.draft"
         draft.write_text(action)
         draft.replace(self.path / f"{name}.armed")
