@@ -94,6 +94,7 @@ async def test_each_request_has_one_well_formed_id(stack: Stack, given: str, kep
     assert re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", passed)
     refused = await stack.get("/nowhere", X_Request_Id=given)
     assert (refused.problem()["requestId"] == given) is kept
+    assert refused.headers["x-request-id"] == refused.problem()["requestId"]
 
 
 async def test_two_ids_are_made_one(stack: Stack) -> None:
