@@ -148,6 +148,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             lease_seconds=durations.stream_lease_seconds,
             log_patience=durations.recovery_log_patience,
             log_ttl_seconds=log_ttl,
+            grace=durations.checkpoint_seconds,
             runs_here=live.runs,
             recovered=metrics.counter("streams_recovered", "Streams ended for a dead process."),
         )

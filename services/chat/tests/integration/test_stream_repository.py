@@ -1,6 +1,7 @@
 """The stream documents on a real server: claims, leases, fences, ends."""
 
 from asyncio import gather
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -141,6 +142,35 @@ async def test_the_session_is_free_after_the_release_and_not_before(
     assert ended is not None
     assert (ended.live, ended.settlement, ended.checkpoint) == (False, SETTLED, Checkpoint())
     assert await streams.find_expired() == []
+
+
+async def test_a_freed_stream_keeps_no_text(streams: StreamRepository) -> None:
+    one = await claimed(streams)
+    await begin(streams, one)
+    await end(streams, one, outcome())
+    kept = await streams.find(one.id)
+    assert kept is not None
+    assert kept.outcome is not None
+    assert kept.outcome.text
+    assert kept.question
+
+    await streams.release(kept, settlement=None)
+
+    freed = await streams.find(one.id)
+    assert freed is not None
+    assert (freed.question, freed.checkpoint) == ("", Checkpoint())
+    assert freed.outcome == replace(kept.outcome, text="")
+
+
+async def test_a_refused_stream_is_freed_without_an_outcome(streams: StreamRepository) -> None:
+    one = await claimed(streams)
+    await end(streams, one, None)
+
+    assert await streams.release(one, settlement=None)
+
+    freed = await streams.find(one.id)
+    assert freed is not None
+    assert (freed.outcome, freed.question) == (None, "")
 
 
 async def test_what_is_unsettled_is_listed_once_it_is_free_until_it_is_settled(

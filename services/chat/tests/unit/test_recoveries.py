@@ -24,7 +24,7 @@ class QuickClock(ManualClock):
 class Orphanage:
     """Expired streams, and what was concluded of them."""
 
-    def __init__(self, *expired: Stream) -> None:
+    def __init__(self, *expired: Stream, grace: float = 0) -> None:
         self.expired = {one.id: one for one in expired}
         self.outcomes: dict[str, Outcome] = {}
         self.taken: list[str] = []
@@ -40,6 +40,7 @@ class Orphanage:
             lease_seconds=30,
             log_patience=60,
             log_ttl_seconds=60,
+            grace=grace,
             runs_here=self.own.__contains__,
             recovered=Counter("recovered", "Of a test.", registry=None),
         )
@@ -64,6 +65,26 @@ async def test_a_process_never_takes_what_it_is_writing_itself() -> None:
     await orphans.recoveries.sweep()
     assert orphans.taken == []
     orphans.own.clear()
+    await orphans.recoveries.sweep()
+    assert orphans.taken == [one.id]
+
+
+async def test_an_owner_gets_time_to_renew_what_expired_while_nobody_could() -> None:
+    one = stream()
+    orphans = Orphanage(one, grace=5)
+    await orphans.recoveries.sweep()
+    orphans.clock.advance(4)
+    await orphans.recoveries.sweep()
+    assert orphans.taken == []
+    renewed = orphans.expired.pop(one.id)
+    orphans.clock.advance(1)
+    await orphans.recoveries.sweep()
+    assert orphans.taken == []
+
+    orphans.expired[one.id] = renewed  # it died after all: the time begins anew
+    await orphans.recoveries.sweep()
+    assert orphans.taken == []
+    orphans.clock.advance(5)
     await orphans.recoveries.sweep()
     assert orphans.taken == [one.id]
 

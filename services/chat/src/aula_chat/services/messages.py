@@ -72,7 +72,7 @@ class Messages:
         if (
             answer is None
             or stream.outcome is None
-            or not (stream.outcome.text or stream.outcome.code is None)
+            or not (answer.content or stream.outcome.code is None)
         ):
             code = stream.outcome.code if stream.outcome else None
             raise StreamInterruptedError(code or StreamCode.INTERRUPTED)

@@ -26,7 +26,9 @@ _LOG_PAUSE_SECONDS = 0.5
 class Recoveries:
     """Recovers streams whose lease is past. `owner` names this process.
 
-    A stream that `runs_here` is left to its owner, this very process, which renews it by itself.
+    A stream that `runs_here` is left to its owner, this very process, which renews it by itself;
+    another's is taken once it was seen expired for `grace` seconds, in which an owner that could
+    not reach the database either renews it.
     The log holds what was shown beyond the last checkpoint, so while Redis is away a recovery
     waits for it, `log_patience` seconds at most.
     """
@@ -42,6 +44,7 @@ class Recoveries:
         lease_seconds: float,
         log_patience: float,
         log_ttl_seconds: int,
+        grace: float,
         runs_here: Callable[[str], bool],
         recovered: Counter,
     ) -> None:
@@ -53,19 +56,21 @@ class Recoveries:
         self._lease_seconds = lease_seconds
         self._log_patience = log_patience
         self._log_ttl_seconds = log_ttl_seconds
+        self._grace = grace
         self._runs_here = runs_here
         self._recovered = recovered
         self._first_seen: dict[str, float] = {}
 
     async def sweep(self) -> None:
         """Recover what can be recovered now."""
-        expired = await self._streams.find_expired()
+        now = self._clock.monotonic()
         self._first_seen = {
-            stream_id: self._first_seen.get(stream_id, self._clock.monotonic())
-            for stream_id in expired
+            stream_id: self._first_seen.get(stream_id, now)
+            for stream_id in await self._streams.find_expired()
         }
-        for stream_id in expired:
-            await self.recover(stream_id)
+        for stream_id, since in list(self._first_seen.items()):
+            if now - since >= self._grace:
+                await self.recover(stream_id)
 
     async def recover(self, stream_id: str) -> bool:
         """End that stream if its lease is past; whether this process did."""

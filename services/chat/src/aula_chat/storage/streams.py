@@ -151,9 +151,12 @@ class StreamRepository:
     async def release(self, stream: Stream, *, settlement: Settlement | None) -> bool:
         """Free the session of an ended stream, with accounting's answer if it came in time.
 
-        False if fenced off; may be repeated.
+        The conversation holds the text by now, and who deletes it there deletes it: the stream
+        keeps none. False if fenced off; may be repeated.
         """
-        fields: Document = {"leaseMs": 0}
+        fields: Document = {"leaseMs": 0, "question": ""}
+        if stream.outcome is not None:
+            fields["outcome.text"] = ""
         removed = ["live", "checkpoint"]
         if settlement is not None:
             fields |= _literal(settlement=from_settlement(settlement)) | _kept()
