@@ -15,9 +15,8 @@ class MessageRole(StrEnum):
 
 
 class MessageStatus(StrEnum):
-    """How a message ended; `streaming` is shown while it is being written and never stored."""
+    """How a message ended; one that is still being written is in no conversation yet."""
 
-    STREAMING = "streaming"
     COMPLETE = "complete"
     STOPPED = "stopped"
     INTERRUPTED = "interrupted"

@@ -19,7 +19,6 @@ class Session:
     created_at: datetime
     updated_at: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
-    last_stream_id: str | None = None
     last_tokens_used: int = 0
     total_tokens_used: int = 0
 

@@ -120,7 +120,6 @@ def _to_session(document: Document) -> Session:
         created_at=document["createdAt"],
         updated_at=document["updatedAt"],
         metadata=document["metadata"],
-        last_stream_id=document.get("lastStreamId"),
         last_tokens_used=document.get("lastTokensUsed", 0),
         total_tokens_used=document["totalTokensUsed"],
     )
