@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -54,9 +54,10 @@ def _redact_event(
     return event
 
 
-def configure_logging(service: str, level: str = "INFO") -> None:
-    """Send every log line of this process, the libraries' too, to stdout as one JSON object each.
+def configure_logging(service: str, level: str = "INFO", *, stream: TextIO | None = None) -> None:
+    """Send every log line of this process, the libraries' too, out as one JSON object each.
 
+    To stdout, or to the stream given: a command keeps its stdout for what it was asked for.
     Lines carry `service`, `level`, `timestamp`, `event`, and `requestId` inside a request.
     """
 
@@ -79,7 +80,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

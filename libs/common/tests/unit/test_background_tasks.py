@@ -1,6 +1,7 @@
 """Long work is owned: it is logged when it dies and ended when the process ends."""
 
 import asyncio
+from contextlib import suppress
 
 from structlog.testing import capture_logs
 
@@ -49,6 +50,36 @@ async def test_closing_ends_tasks_and_those_they_start_at_their_end() -> None:
     await asyncio.sleep(0)
     await supervisor.close()
     assert ended == ["parent", "child"]
+
+
+async def test_closing_ends_repeated_work_that_swallows_the_cancellation() -> None:
+    supervisor = Supervisor()
+
+    async def work() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    task = supervisor.every(3600, work, name="work")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await supervisor.close(deadline=60)
+    assert task.done()
+
+
+async def test_closing_asks_again_when_a_cancellation_was_swallowed() -> None:
+    supervisor = Supervisor()
+
+    async def work() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = supervisor.spawn(work(), name="work")
+    await asyncio.sleep(0)
+    with capture_logs() as lines:
+        await supervisor.close(deadline=0.2)
+    assert task.cancelled()
+    assert lines == []
 
 
 async def test_closing_does_not_wait_for_ever_for_a_task_that_will_not_end() -> None:

@@ -91,7 +91,7 @@ async def _rotate_keys() -> str | None:
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
     """The result, or what is wrong in one line and exit code 1."""
-    configure_logging("auth", "ERROR")
+    configure_logging("auth", "ERROR", stream=sys.stderr)
     try:
         return asyncio.run(work)
     except AulaError as error:
