@@ -8,12 +8,12 @@ from typing import Any
 import asyncpg
 import pytest
 from accounting_builders import SONNET, Api, make_settings, open_api, open_bank, plain_url
-from accounting_proxy import swallowing_proxy
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from aula_accounting.domain.errors import SchemaError
 from aula_accounting.main import create_app
 from aula_devstack.servers.postgres import Postgres
+from aula_devstack.testing.tcp_proxy import Strike, TcpProxy, tcp_proxy
 
 _BOUND_SECONDS = 12
 
@@ -83,36 +83,38 @@ async def test_a_backend_terminated_amid_a_request_is_a_503_and_the_retry_has_on
 async def test_a_swallowed_acknowledgement_of_a_commit_leaves_one_effect(
     postgres_database: str,
 ) -> None:
-    async with (
-        swallowing_proxy(postgres_database, marker=b"usr_a") as (swallower, url),
-        open_api(url) as api,
-    ):
-        grant = {"userId": "usr_a", "credits": 10}
-        ids = {"sessionId": "str_1", "userId": "usr_a"}
-        for number, (path, body, headers, status) in enumerate(
+    with tcp_proxy(postgres_database) as proxy:
+        async with open_api(proxy.through(postgres_database)) as api:
+            await _check_one_effect_each(api, proxy)
+
+
+async def _check_one_effect_each(api: Api, proxy: TcpProxy) -> None:
+    grant = {"userId": "usr_a", "credits": 10}
+    ids = {"sessionId": "str_1", "userId": "usr_a"}
+    for number, (path, body, headers, status) in enumerate(
+        (
+            ("/credits/allocate", grant, api.admin, 201),
             (
-                ("/credits/allocate", grant, api.admin, 201),
-                (
-                    "/streaming/initialize",
-                    {**ids, "modelId": SONNET, "estimatedTokens": 1000},
-                    api.chat,
-                    201,
-                ),
-                ("/streaming/finalize", {**ids, "actualTokens": 300}, api.chat, 200),
-                ("/streaming/abort", {**ids, "sessionId": "str_2"}, api.chat, 200),
+                "/streaming/initialize",
+                {**ids, "modelId": SONNET, "estimatedTokens": 1000},
+                api.chat,
+                201,
             ),
-            start=1,
-        ):
-            swallower.arm()
-            lost = await api.post(path, body, headers, key="k")
-            assert (lost.status_code, swallower.swallowed) == (503, number), lost.text
-            first = await api.post(path, body, headers, key="k")
-            again = await api.post(path, body, headers, key="k")
-            assert first.status_code == status
-            assert first.content == again.content
-        balance = await api.context.credits.get_balance("usr_a")
-        assert (balance.available, balance.held) == (9, 0)
-        assert (await api.get("/reconciliation", api.admin)).json()["balanced"]
+            ("/streaming/finalize", {**ids, "actualTokens": 300}, api.chat, 200),
+            ("/streaming/abort", {**ids, "sessionId": "str_2"}, api.chat, 200),
+        ),
+        start=1,
+    ):
+        proxy.arm(Strike.SWALLOW, b"usr_a", b"COMMIT")
+        lost = await api.post(path, body, headers, key="k")
+        assert (lost.status_code, proxy.strikes) == (503, number), lost.text
+        first = await api.post(path, body, headers, key="k")
+        again = await api.post(path, body, headers, key="k")
+        assert first.status_code == status
+        assert first.content == again.content
+    balance = await api.context.credits.get_balance("usr_a")
+    assert (balance.available, balance.held) == (9, 0)
+    assert (await api.get("/reconciliation", api.admin)).json()["balanced"]
 
 
 async def test_an_account_locked_for_long_is_a_503_within_the_lock_timeout(
