@@ -47,7 +47,7 @@ class Shown:
     def terminal(self) -> dict[str, Any]:
         """The terminal event's data; there must be exactly one, and it must be the last."""
         ends = [event for event in self.numbered if event.event in TERMINAL]
-        assert len(ends) == 1, [event.event for event in self.events]
+        assert len(ends) == 1, f"not one terminal event: {[e.event for e in self.numbered[-3:]]}"
         assert self.numbered[-1] is ends[0]
         return {"event": ends[0].event, **ends[0].json()}
 
@@ -200,9 +200,10 @@ async def eventually(
     check: Callable[[], Awaitable[Any]], *, within: float = 30, every: float = 0.1
 ) -> Any:
     """What the check answers once that is true; AssertionError if it never is."""
-    async with asyncio.timeout(within):
-        while not (answer := await check()):  # noqa: ASYNC110 - it happens in another process
-            await asyncio.sleep(every)
+    ends = asyncio.get_running_loop().time() + within
+    while not (answer := await check()):
+        assert asyncio.get_running_loop().time() < ends, f"{check.__qualname__} never came true"
+        await asyncio.sleep(every)
     return answer
 
 

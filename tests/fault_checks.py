@@ -1,7 +1,7 @@
 """What must hold after any fault: the same checks for every cell of the table."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -56,6 +56,15 @@ class Cell:
         """Note a check; AssertionError if it does not hold."""
         assert holds, f"{self.fault} at {self.phase}: {what}"
         self.checked.append(what)
+
+    async def reach(self, what: str, check: Callable[[], Awaitable[Any]]) -> Any:
+        """Note what must come true, and return what the check then answers."""
+        try:
+            answer = await eventually(check)
+        except AssertionError as never:
+            raise AssertionError(f"{self.fault} at {self.phase}: {what}") from never
+        self.checked.append(what)
+        return answer
 
 
 @dataclass
@@ -118,7 +127,7 @@ async def check_nothing_happened(cell: Cell, scene: Scene) -> None:
 
 async def check_kept(cell: Cell, scene: Scene, shown: Shown, platform: Platform) -> dict[str, Any]:
     """All that was shown is stored, charged once for what is stored, and nothing is held."""
-    answer: dict[str, Any] = await eventually(scene.answer)
+    answer: dict[str, Any] = await cell.reach("settled in the end", scene.answer)
     cell.check("stored ⊇ shown", answer["content"].startswith(shown.text))
     cell.check("numbers without a gap", shown.numbers == list(range(1, len(shown.numbers) + 1)))
     ends = [event.event for event in shown.numbered if event.event in {"complete", "error"}]

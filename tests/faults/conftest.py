@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import broken_chat
 import pytest
 from e2e_people import People, people_of
 from fault_checks import Cell, Victim
@@ -26,7 +27,12 @@ def victim(platform: Platform) -> Iterator[Victim]:
     """A second chat process for one cell."""
     with temporary_home("aula-failpoints-") as home:
         failpoints = FailpointDirectory(Path(home))
-        process = platform.add_replica("chat", environment=failpoints.environment)
+        breach = broken_chat.environment()
+        process = platform.add_replica(
+            "chat",
+            environment={**failpoints.environment, **breach},
+            module=broken_chat.__name__ if breach else None,
+        )
         yield Victim(process, failpoints)
         process.resume()
         process.kill()

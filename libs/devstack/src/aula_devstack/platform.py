@@ -161,12 +161,17 @@ class Platform:
         return self.parts.services["monitoring"]
 
     def add_replica(
-        self, service: str, *, name: str | None = None, environment: Mapping[str, str] | None = None
+        self,
+        service: str,
+        *,
+        name: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        module: str | None = None,
     ) -> Service:
         """Start another process of a service on its own port and the same databases.
 
         It is named `chat-2` and so on unless `name` says otherwise; returns when it is ready. The
-        gateway does not know it: use its `url`.
+        gateway does not know it: use its `url`. `module`: run this instead of the service's main.
         """
         first = self.parts.services[service]
         count = 2 + sum(replica.service == service for replica in self._replicas)
@@ -180,6 +185,7 @@ class Platform:
             port=self._ports.any(name),
             log_file=self.home.log(name),
             environment={**inherited, **(environment or {})},
+            module=module,
         )
         self._replicas.append(replica)
         replica.start()

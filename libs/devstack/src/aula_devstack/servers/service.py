@@ -24,8 +24,12 @@ class Service(Process):
         port: int,
         log_file: Path,
         environment: Mapping[str, str],
+        module: str | None = None,
     ) -> None:
-        """`service` is the kind (`chat`), `name` this replica's own (`chat-2`)."""
+        """`service` is the kind (`chat`), `name` this replica's own (`chat-2`).
+
+        `module`: what to run instead of the service's own main module.
+        """
         super().__init__(
             name=name,
             port=port,
@@ -33,6 +37,7 @@ class Service(Process):
             environment={"HOST": "127.0.0.1", "PORT": str(port), **environment},
         )
         self.service = service
+        self._module = module or f"aula_{service}.main"
 
     def prepare(self) -> None:
         """Nothing to make; only see that the service is installed."""
@@ -40,8 +45,8 @@ class Service(Process):
             raise NotInstalledError(f"aula-{self.service}")
 
     def command(self) -> list[str]:
-        """The service's main module."""
-        return [sys.executable, "-m", f"aula_{self.service}.main"]
+        """Its main module."""
+        return [sys.executable, "-m", self._module]
 
     def answers(self) -> bool:
         """Whether it reports itself ready."""
