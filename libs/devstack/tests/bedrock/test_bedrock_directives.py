@@ -37,6 +37,7 @@ def test_directives_may_stand_anywhere_and_are_left_out() -> None:
         ("fault=stall", Fault("stall")),
         ("stall@10", Fault("stall", at=10)),
         ("fault=cut@10", Fault("cut", at=10)),
+        ("cut@stop", Fault("cut", after_stop=True)),
         ("hang", Fault("hang")),
         ("fault=ModelErrorException", Fault("ModelErrorException")),
         (
@@ -56,6 +57,11 @@ def test_usage_misbehaves_beside_other_faults(usage: str) -> None:
     assert behaviour.fault == Fault("cut", at=3)
 
 
+def test_usage_may_be_any_two_counts() -> None:
+    behaviour = read("[[usage=-1:1099511627776]]")
+    assert (behaviour.usage, behaviour.counts) == ("counts", (-1, 2**40))
+
+
 @pytest.mark.parametrize("text", ["[[a wiki link]]", "[[ ]]", "x[[0]]", "[[pace]]", "[pace=5]"])
 def test_other_brackets_are_text(text: str) -> None:
     assert read(text) == Behaviour(pace=30)
@@ -65,7 +71,8 @@ def test_other_brackets_are_text(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["[[fault=thorttled]]", "[[pace=fast]]", "[[pace=-1]]", "[[tokens=9999999999]]", "[[cut@x]]",
-     "[[fault=throttled@3]]", "[[pace=5 foo]]", "[[error exception=x]]", "[[pace=٣]]"],
+     "[[fault=throttled@3]]", "[[pace=5 foo]]", "[[error exception=x]]", "[[pace=٣]]",
+     "[[usage=5]]", "[[usage=many:few]]", "[[no-usage@stop]]", "[[throttled@stop]]"],
 )  # fmt: skip
 def test_a_slip_is_told(text: str) -> None:
     with pytest.raises(BedrockError) as raised:

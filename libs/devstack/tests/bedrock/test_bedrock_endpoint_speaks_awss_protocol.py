@@ -99,6 +99,29 @@ async def test_exceptions_amid_the_stream_are_botocores(bedrock_url: str) -> Non
             await streamed(client, "[[error@2 exception=throttlingException]]")
 
 
+async def test_a_fault_may_take_the_place_of_the_usage(bedrock_url: str) -> None:
+    async with runtime(bedrock_url) as client:
+        events = await streamed(client, "Explain ice. [[end@stop tokens=4 pace=0]]")
+        with pytest.raises(EventStreamError, match="modelStreamErrorException"):
+            await streamed(client, "Explain ice. [[error@stop tokens=4 pace=0]]")
+    assert [next(iter(event)) for event in events] == [
+        "messageStart",
+        *["contentBlockDelta"] * 4,
+        "contentBlockStop",
+        "messageStop",
+    ]
+
+
+async def test_usage_may_be_whatever_was_asked_for(bedrock_url: str) -> None:
+    async with runtime(bedrock_url) as client:
+        events = await streamed(client, "Explain ice. [[usage=-3:1099511627776 pace=0]]")
+    assert events[-1]["metadata"]["usage"] == {
+        "inputTokens": -3,
+        "outputTokens": 2**40,
+        "totalTokens": 2**40 - 3,
+    }
+
+
 async def test_an_answer_in_one_piece_is_the_streams(bedrock_url: str) -> None:
     async with runtime(bedrock_url) as client:
         question = "Explain snow [[pace=0]]"

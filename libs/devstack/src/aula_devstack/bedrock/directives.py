@@ -40,7 +40,8 @@ EXCEPTIONS = frozenset(
 _BRACKET = re.compile(r"\[\[([^\[\]]{1,400})\]\] ?")
 _WORDS = REFUSALS.keys() | STREAM_FAULTS | CONNECTION_FAULTS | USAGES | {"echo", "clear"}
 _NUMBERS = frozenset({"pace", "tokens", "batch", "slow-start", "times"})
-_TEXTS = frozenset({"fault", "exception", "model", "nonce", "stop-reason"})
+_TEXTS = frozenset({"fault", "exception", "model", "nonce", "stop-reason", "usage"})
+_COUNTS = re.compile(r"(-?[0-9]{1,20}):(-?[0-9]{1,20})")
 _MOST = 1_000_000
 _STREAM_EXCEPTION = "modelStreamErrorException"
 _REMEMBERED = 10_000
@@ -48,10 +49,14 @@ _REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`kind` is a key of REFUSALS, an error's own name, or one of the sets above."""
+    """`kind` is a key of REFUSALS, an error's own name, or one of the sets above.
+
+    It strikes after `at` tokens, or, `after_stop`, between `messageStop` and the usage.
+    """
 
     kind: str
     at: int = 0
+    after_stop: bool = False
     exception: str = _STREAM_EXCEPTION
 
     def refusal(self) -> BedrockError | None:
@@ -66,7 +71,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What one request asked for. Times are milliseconds; `batch` is tokens for each delta."""
+    """What one request asked for. Times are milliseconds; `batch` is tokens for each delta.
+
+    `usage` is `true`, one of USAGES, or `counts`: those of `counts`, in and out.
+    """
 
     pace: float
     tokens: int | None = None
@@ -75,6 +83,7 @@ class Behaviour:
     echo: bool = False
     fault: Fault | None = None
     usage: str = "true"
+    counts: tuple[int, int] = (0, 0)
     stop_reason: str | None = None
     nonce: str | None = None
 
@@ -155,6 +164,7 @@ def _apply(
 ) -> Behaviour:
     numbers = {key: _number(key, items[key]) for key in _NUMBERS & items.keys()}
     usage, fault = _fault(items)
+    counts = _counts(items["usage"]) if "usage" in items else None
     only = items.get("model", "")
     if not (model_id.startswith(only) or base_id(model_id).startswith(only)):
         return before
@@ -170,7 +180,8 @@ def _apply(
         slow_start=numbers.get("slow-start", before.slow_start),
         echo=before.echo or "echo" in items,
         fault=fault or before.fault,
-        usage=usage or before.usage,
+        usage="counts" if counts else usage or before.usage,
+        counts=counts or before.counts,
         stop_reason=items.get("stop-reason", before.stop_reason),
         nonce=items.get("nonce", before.nonce),
     )
@@ -190,7 +201,16 @@ def _fault(items: dict[str, str]) -> tuple[str | None, Fault | None]:
     known = takes_position or kind in REFUSALS or kind in CONNECTION_FAULTS or kind in STATUS
     if not known or (at_sign and not takes_position):
         raise BedrockError.validation(f"local endpoint: unknown fault {named!r}")
+    if at == "stop":
+        return None, Fault(kind=kind, after_stop=True, exception=exception)
     return None, Fault(kind=kind, at=_number(kind, at) if at_sign else 0, exception=exception)
+
+
+def _counts(value: str) -> tuple[int, int]:
+    match = _COUNTS.fullmatch(value)
+    if match is None:
+        raise BedrockError.validation(f"local endpoint: usage={value!r} is not two counts")
+    return int(match[1]), int(match[2])
 
 
 def _number(key: str, value: str) -> int:

@@ -42,6 +42,11 @@ class Generation:
                 return (_ABSURD_USAGE,)
             case "zero-usage":
                 return ({"inputTokens": 0, "outputTokens": 0, "totalTokens": 0},)
+            case "counts":
+                read, written = self.behaviour.counts
+                return (
+                    {"inputTokens": read, "outputTokens": written, "totalTokens": read + written},
+                )
         return (true,)
 
 

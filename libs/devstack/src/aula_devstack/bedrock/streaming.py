@@ -27,16 +27,18 @@ async def stream(generation: Generation, *, connection: Connection, entry: Entry
     await connection.start(200, content_type=_CONTENT_TYPE)
     await connection.write(event_frame("messageStart", {"role": "assistant"}))
     fault = behaviour.fault
-    if fault is not None:
-        await _deltas(generation, upto=fault.at, connection=connection, entry=entry)
-        if not connection.left:
-            await _fail(fault, connection=connection, entry=entry)
+    upto = None if fault is None or fault.after_stop else fault.at
+    await _deltas(generation, upto=upto, connection=connection, entry=entry)
+    if connection.left:
+        pass
+    elif fault is not None:
+        if fault.after_stop:
+            await connection.write(_stop(generation))
+        await _fail(fault, connection=connection, entry=entry)
     else:
-        await _deltas(generation, upto=None, connection=connection, entry=entry)
-        if not connection.left:
-            latency = round((time.monotonic() - began) * 1000)
-            await connection.write(_ending(generation, latency=latency), last=True)
-            entry.outcome = "complete"
+        latency = round((time.monotonic() - began) * 1000)
+        await connection.write(_stop(generation) + _usages(generation, latency=latency), last=True)
+        entry.outcome = "complete"
     if connection.left and entry.outcome == "running":
         entry.outcome, entry.left = "left", True
 
@@ -69,16 +71,17 @@ async def _deltas(
         await connection.write(b"".join(waiting))
 
 
-def _ending(generation: Generation, *, latency: int) -> bytes:
-    frames = [
-        event_frame("contentBlockStop", {"contentBlockIndex": 0}),
-        event_frame("messageStop", {"stopReason": generation.stop_reason}),
-    ]
-    frames += [
+def _stop(generation: Generation) -> bytes:
+    return event_frame("contentBlockStop", {"contentBlockIndex": 0}) + event_frame(
+        "messageStop", {"stopReason": generation.stop_reason}
+    )
+
+
+def _usages(generation: Generation, *, latency: int) -> bytes:
+    return b"".join(
         event_frame("metadata", {"usage": usage, "metrics": {"latencyMs": latency}})
         for usage in generation.usages()
-    ]
-    return b"".join(frames)
+    )
 
 
 async def _fail(fault: Fault, *, connection: Connection, entry: Entry) -> None:
