@@ -246,6 +246,7 @@ async def _create_model(settings: Settings, clock: Clock) -> AsyncIterator[Langu
         clock=clock,
         access_key_id=settings.aws.aws_access_key_id,
         secret_access_key=secret.get_secret_value() if secret else None,
+        first_text_timeout=settings.streams.provider_first_text_seconds,
         idle_timeout=settings.streams.provider_idle_seconds,
     ) as model:
         if settings.aula_failpoints is None:

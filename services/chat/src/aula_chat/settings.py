@@ -29,6 +29,7 @@ class StreamSettings(Block):
     recovery_log_patience: float = Field(
         default=60, ge=0, description="How long a recovery waits for Redis before it goes without."
     )
+    provider_first_text_seconds: float = Field(default=20, gt=0)
     provider_idle_seconds: float = Field(default=30, gt=0)
     max_streams_per_process: int = Field(default=500, ge=1)
     observation_seconds: float = Field(
