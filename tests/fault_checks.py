@@ -75,19 +75,25 @@ class Scene:
     student: Person
     session_id: str
     available: int
+    story: str = STORY
 
     @classmethod
-    async def set(cls, people: People) -> "Scene":
-        """A fresh one."""
+    async def set(cls, people: People, *, story: str = STORY) -> "Scene":
+        """A fresh one; the story is what the student asks for."""
         student = await people.student(granted=100)
         session_id = await student.new_session()
-        return cls(people, student, session_id, (await student.credits())["available"])
+        return cls(people, student, session_id, (await student.credits())["available"], story)
+
+    @property
+    def path(self) -> str:
+        """Of the session's stream."""
+        return f"/api/chat/sessions/{self.session_id}/stream"
 
     async def ask_at(self, base_url: str) -> Shown:
         """What a client of that process is shown, until it ends or breaks."""
         shown = Shown()
-        path = f"/api/chat/sessions/{self.session_id}/stream"
-        stream = self.student.events("POST", path, base_url=base_url, json={"message": STORY})
+        message = {"message": self.story}
+        stream = self.student.events("POST", self.path, base_url=base_url, json=message)
         try:
             async for event in stream:
                 shown.events.append(event)
@@ -138,11 +144,11 @@ async def check_kept(cell: Cell, scene: Scene, shown: Shown, platform: Platform)
     admin = await scene.people.admin()
     reservation = await admin.call("GET", f"/api/accounting/streaming/{stream_id}", 200)
     charge = answer["metadata"]["credits"]
-    usage = answer["metadata"]["usage"]
-    tokens = usage["inputTokens"] + usage["outputTokens"]
-    price = math.ceil(Decimal(3) * tokens / 1000)
+    price = await _price(answer["metadata"], admin)
     hold = reservation["allocatedCredits"]
     cell.check("charge = price, ≤ hold", charge == min(price, hold))
+    overrun = reservation["settlement"]["overrun"]
+    cell.check("overrun on record", overrun == max(0, price - hold))
     settled = [e for e in reservation["entries"] if e["kind"] == "settle"]
     cell.check("settled once", len(settled) == 1 and settled[0]["amount"] == charge)
     balance = await scene.student.credits()
@@ -150,6 +156,16 @@ async def check_kept(cell: Cell, scene: Scene, shown: Shown, platform: Platform)
     cell.check("balance", balance["available"] == scene.available - charge)
     await _check_next(cell, scene)
     return answer
+
+
+async def _price(metadata: dict[str, Any], reader: Person) -> int:
+    """What the stored usage costs at the model that answered."""
+    rates = (await reader.call("GET", "/api/accounting/rates", 200))["rates"]
+    [rate] = [one for one in rates if one["modelId"] == metadata["actualModelUsed"]]
+    usage = metadata["usage"]
+    read = Decimal(rate["inputRate"]) * usage["inputTokens"]
+    written = Decimal(rate["outputRate"]) * usage["outputTokens"]
+    return math.ceil((read + written) / 1000)
 
 
 def _check_log(cell: Cell, platform: Platform, stream_id: str, text: str) -> None:

@@ -1,16 +1,14 @@
 """A victim among replicas, and the table that the run ends with."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
-import broken_chat
 import pytest
 from e2e_people import People, people_of
 from fault_checks import Cell, Victim
+from fault_victims import victim_of
 
 from aula_devstack.platform import Platform
-from aula_devstack.temporary import temporary_home
-from aula_devstack.testing.failpoints import FailpointDirectory
 
 _CELLS: list[Cell] = []
 
@@ -23,19 +21,20 @@ async def people(platform: Platform) -> AsyncIterator[People]:
 
 
 @pytest.fixture
-def victim(platform: Platform) -> Iterator[Victim]:
+def make_victim(platform: Platform) -> Iterator[Callable[..., Victim]]:
+    """Starts a chat process for one cell, with the variables given."""
+    with ExitStack() as stack:
+
+        def make(**environment: str) -> Victim:
+            return stack.enter_context(victim_of(platform, **environment))
+
+        yield make
+
+
+@pytest.fixture
+def victim(make_victim: Callable[..., Victim]) -> Victim:
     """A second chat process for one cell."""
-    with temporary_home("aula-failpoints-") as home:
-        failpoints = FailpointDirectory(Path(home))
-        breach = broken_chat.environment()
-        process = platform.add_replica(
-            "chat",
-            environment={**failpoints.environment, **breach},
-            module=broken_chat.__name__ if breach else None,
-        )
-        yield Victim(process, failpoints)
-        process.resume()
-        process.kill()
+    return make_victim()
 
 
 @pytest.fixture
