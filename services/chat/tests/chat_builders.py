@@ -50,9 +50,11 @@ class Surroundings:
 
     def settings(self, **streams: Any) -> Settings:
         """Settings of a chat process here, with these durations."""
+        drain_deadline = streams.pop("drain_deadline", 130)
         return Settings(
             aula_env=Environment.DEVELOPMENT,
             port=0,
+            drain_deadline=drain_deadline,
             accounting_api_url=self.accounting_url,
             tokens=TokenSettings(
                 auth_api_url=self.auth_url,

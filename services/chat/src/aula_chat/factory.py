@@ -14,6 +14,7 @@ from aula_chat.domain.ports import CreditAccounts
 from aula_chat.services.conclusions import Conclusions
 from aula_chat.services.followers import LogFollowers
 from aula_chat.services.generation import Generator
+from aula_chat.services.handover import Handover
 from aula_chat.services.leases import Leases
 from aula_chat.services.live_streams import LiveStreams
 from aula_chat.services.log_writer import LogWriter
@@ -49,7 +50,7 @@ _APPLICATION = "aula-chat"
 _LOG_TIMEOUT_SECONDS = 0.25  # longer without acknowledgement and readers are served from memory
 _LOG_SPARE_SECONDS = 300  # a log outlives the longest stream by so much
 _RELAY_SECONDS = 2
-_HANDOVER_SECONDS = 3  # of the drain's deadline are for ending what has not ended by itself
+_CLOSE_SECONDS = 3  # at the end of the process, for background work to be cancelled
 _START_RETRY_SECONDS = 1
 
 
@@ -64,7 +65,7 @@ class Process:
     streams: Streams
     models: Models
     observations: Observations
-    drained: Callable[[], Awaitable[None]]
+    handover: Handover
     check_ready: Callable[[], Awaitable[None]]
 
 
@@ -89,7 +90,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         stack.push_async_callback(log_redis.aclose)
         model = await stack.enter_async_context(_create_model(settings, clock))
         supervisor = Supervisor()
-        stack.push_async_callback(supervisor.close)
+        stack.push_async_callback(supervisor.close, _CLOSE_SECONDS)
         access = create_access(
             "chat", settings.tokens, session=http, clock=clock, supervisor=supervisor
         )
@@ -205,9 +206,14 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         supervisor.every(durations.recovery_seconds, recoveries.sweep, name="recover streams")
         supervisor.every(_RELAY_SECONDS, settlements.relay, name="settle late")
 
-        async def drained() -> None:
-            observations.drain()
-            await streams.drain(max(0, settings.drain_deadline - _HANDOVER_SECONDS))
+        handover = Handover(
+            streams=stream_store,
+            live=live,
+            recoveries=recoveries,
+            send_away=(followers.send_away, observations.drain),
+            owner=owner,
+            deadline=settings.drain_deadline,
+        )
 
         async def check_ready() -> None:
             with mongo_errors():
@@ -221,10 +227,10 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             streams=streams,
             models=Models(accounts=accounts, clock=clock),
             observations=observations,
-            drained=drained,
+            handover=handover,
             check_ready=check_ready,
         )
-        await streams.interrupt_all()
+        await handover.finish()
 
 
 async def _prepare(store: AsyncDatabase[Document], clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -23,7 +24,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.process = process
             app.state.verifier = process.verifier
             app.state.readiness = process.check_ready
-            app.state.drain.wait_for(process.drained)
+            drain = app.state.drain
+            drain.wait_for(partial(process.handover.drain, drain.requests_ended))
             yield
 
     return create_service_app(

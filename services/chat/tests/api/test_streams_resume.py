@@ -146,14 +146,14 @@ async def test_a_flushed_log_costs_readers_nothing(chat: Chat, around: Surroundi
 async def test_a_process_that_ends_ends_its_streams_stored_settled_and_told(
     around: Surroundings,
 ) -> None:
-    async with run_chat(around) as leaving, run_chat(around) as staying:
+    async with run_chat(around, drain_deadline=4) as leaving, run_chat(around) as staying:
         student = await leaving.student()
         session_id = await student.new_session()
         other = staying.person(student.id)
         async with student.asking(session_id, "[[pace=20 tokens=500]] Go") as reading:
             await reading.until_seen("chunk", 2)
             async with other.following(session_id) as elsewhere:
-                await leaving.process.streams.drain(patience=0)
+                await leaving.app.state.drain.run(5)
                 events = await reading.to_end()
                 assert (events[-1].event, events[-1].json()["code"]) == (
                     "error", "STREAM_INTERRUPTED",
@@ -174,7 +174,7 @@ async def test_a_draining_process_sends_readers_of_other_processes_streams_away(
             await reading.until_seen("chunk")
             async with leaving.person(student.id).following(session_id) as elsewhere:
                 await elsewhere.until_seen("chunk")
-                await leaving.process.streams.drain(patience=1)
+                await leaving.app.state.drain.run(5)
                 last = (await elsewhere.to_end())[-1]
                 assert (last.event, last.json()["reason"]) == ("reconnect", "drain")
             assert (await reading.to_end())[-1].event == "complete"

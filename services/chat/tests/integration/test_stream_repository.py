@@ -9,7 +9,15 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 from stream_builders import MOMENT, outcome, reservation, stream
 
-from aula_chat.domain.streams import Checkpoint, Outcome, Phase, Settlement, Stream, intent_of
+from aula_chat.domain.streams import (
+    Checkpoint,
+    ExpiredLease,
+    Outcome,
+    Phase,
+    Settlement,
+    Stream,
+    intent_of,
+)
 from aula_chat.storage.streams import StreamRepository
 
 SETTLED = Settlement(credits=3, status="completed")
@@ -97,7 +105,7 @@ async def test_a_stream_is_taken_after_its_lease_only_and_once(streams: StreamRe
     assert await streams.find_expired() == []
     assert await streams.take(one.id, owner="own_other", lease_seconds=30) is None
     await streams.renew(one.id, 1, lease_seconds=-1, checkpoint=None)
-    assert await streams.find_expired() == [one.id]
+    assert await streams.find_expired() == [ExpiredLease(one.id, given_up=False)]
     takers = [streams.take(one.id, owner=f"own_{n}", lease_seconds=30) for n in range(10)]
     taken = [answer for answer in await gather(*takers) if answer]
     assert [answer.fence for answer in taken] == [2]
@@ -122,6 +130,40 @@ async def test_who_lost_the_stream_can_do_nothing_more_with_it(streams: StreamRe
     assert not await streams.release(one, settlement=SETTLED)
     await streams.discard(one)
     assert await streams.find(one.id) == taken
+
+
+async def test_what_its_owner_gives_up_is_anybodys_at_once_and_no_longer_the_owners(
+    streams: StreamRepository,
+) -> None:
+    promised, unpromised = (
+        await claimed(streams, owner="own_a"),
+        await claimed(streams, owner="own_a"),
+    )
+    others = await claimed(streams, owner="own_b")
+    await begin(streams, promised)
+    checkpoint = Checkpoint(text="$half", number=7)
+
+    assert await streams.give_up("own_a", [(promised, checkpoint)]) == 2
+
+    assert {(one.stream_id, one.given_up) for one in await streams.find_expired()} == {
+        (promised.id, True), (unpromised.id, True),
+    }  # fmt: skip
+    # what the owner has sent before and the database sees only now
+    assert await streams.renew(promised.id, 1, lease_seconds=30, checkpoint=None) is None
+    assert not await end(streams, promised, outcome())
+    assert not await begin(streams, unpromised)
+    assert await streams.give_up("own_a", [(promised, Checkpoint())]) == 0
+    taken = await streams.take(promised.id, owner="own_c", lease_seconds=30)
+    assert taken is not None
+    assert (taken.fence, taken.owner, taken.checkpoint) == (3, "own_c", checkpoint)
+    assert await streams.renew(others.id, 1, lease_seconds=30, checkpoint=None) is False
+
+
+async def test_what_was_taken_meanwhile_is_not_given_up(streams: StreamRepository) -> None:
+    one = await claimed(streams, lease=-1, owner="own_a")
+    assert await streams.take(one.id, owner="own_b", lease_seconds=30) is not None
+    assert await streams.give_up("own_a", [(one, Checkpoint())]) == 0
+    assert await streams.find_expired() == []
 
 
 async def test_the_session_is_free_after_the_release_and_not_before(

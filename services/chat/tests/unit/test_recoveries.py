@@ -7,7 +7,7 @@ from memory_stream_log import MemoryStreamLog
 from prometheus_client import Counter
 from stream_builders import chunk, stream
 
-from aula_chat.domain.streams import Checkpoint, Outcome, Stream
+from aula_chat.domain.streams import Checkpoint, ExpiredLease, Outcome, Stream
 from aula_chat.services.recoveries import Recoveries
 from aula_common.errors import UnavailableError
 from aula_common.testing import ManualClock
@@ -31,6 +31,7 @@ class Orphanage:
         self.clock = QuickClock()
         self.log = MemoryStreamLog()
         self.own: set[str] = set()
+        self.given_up: set[str] = set()
         self.recoveries = Recoveries(
             streams=self,  # type: ignore[arg-type]  # what it needs of a repository
             log=self.log,
@@ -45,8 +46,9 @@ class Orphanage:
             recovered=Counter("recovered", "Of a test.", registry=None),
         )
 
-    async def find_expired(self) -> list[str]:
-        return [stream_id for stream_id in self.expired if stream_id not in self.taken]
+    async def find_expired(self) -> list[ExpiredLease]:
+        left = [stream_id for stream_id in self.expired if stream_id not in self.taken]
+        return [ExpiredLease(one, given_up=one in self.given_up) for one in left]
 
     async def take(self, stream_id: str, **_: Any) -> Stream | None:
         self.taken.append(stream_id)
@@ -87,6 +89,24 @@ async def test_an_owner_gets_time_to_renew_what_expired_while_nobody_could() -> 
     orphans.clock.advance(5)
     await orphans.recoveries.sweep()
     assert orphans.taken == [one.id]
+
+
+async def test_what_its_owner_gave_up_is_taken_without_that_time() -> None:
+    one, other = stream(), stream()
+    orphans = Orphanage(one, other, grace=5)
+    orphans.given_up.add(one.id)
+    await orphans.recoveries.sweep()
+    assert orphans.taken == [one.id]
+
+
+async def test_a_process_that_is_about_to_end_takes_nothing() -> None:
+    one = stream()
+    orphans = Orphanage(one)
+    orphans.given_up.add(one.id)
+    orphans.recoveries.stop()
+    await orphans.recoveries.sweep()
+    assert not await orphans.recoveries.recover(one.id)
+    assert orphans.taken == []
 
 
 async def test_a_recovery_waits_for_the_log_and_then_goes_without() -> None:

@@ -13,7 +13,7 @@ class Drain:
 
     def __init__(self) -> None:
         self.started = asyncio.Event()
-        self._work: list[Callable[[], Awaitable[None]]] = [self._requests_ended]
+        self._work: list[Callable[[], Awaitable[None]]] = [self.requests_ended]
         self._requests: set[object] = set()
         self._no_request = asyncio.Event()
 
@@ -49,7 +49,11 @@ class Drain:
             _log.warning("drain deadline passed")
         _log.info("drain ended")
 
-    async def _requests_ended(self) -> None:
+    async def requests_ended(self) -> None:
+        """Return when no request is held; none comes after it, once the drain has begun.
+
+        Work that a running request may still begin is over only after this.
+        """
         while self._requests:
             self._no_request.clear()
             await self._no_request.wait()

@@ -90,6 +90,14 @@ class Checkpoint:
     number: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ExpiredLease:
+    """A live stream that may be taken; `given_up` if its owner has said so itself."""
+
+    stream_id: str
+    given_up: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """The stream document: the claim on the session, and all that recovery needs."""

@@ -77,6 +77,7 @@ class LogFollowers:
         self._grace = grace
         self._followed: dict[str, _Followed] = {}
         self._work = asyncio.Event()
+        self._sends_away = False
 
     @contextmanager
     def following(self, stream: Stream) -> Iterator[StreamView]:
@@ -89,6 +90,8 @@ class LogFollowers:
         )
         followed = self._followed.setdefault(stream.id, new)
         followed.users += 1
+        if self._sends_away:
+            followed.view.abandon()
         self._work.set()
         try:
             yield followed.view
@@ -98,7 +101,11 @@ class LogFollowers:
                 self._followed.pop(stream.id, None)
 
     def send_away(self) -> None:
-        """Have all readers come back, to another process: this one is about to end."""
+        """Have all readers come back, to another process: this one is about to end.
+
+        Those too that begin from now on.
+        """
+        self._sends_away = True
         for followed in self._followed.values():
             followed.view.abandon()
 

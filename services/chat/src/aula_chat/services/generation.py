@@ -23,33 +23,17 @@ from aula_chat.domain.messages import MessageStatus
 from aula_chat.domain.models import model_of
 from aula_chat.domain.ports import CreditAccounts
 from aula_chat.domain.prompts import fit
-from aula_chat.domain.streams import Checkpoint, Outcome, StreamCode
+from aula_chat.domain.streams import Outcome, StreamCode
 from aula_chat.domain.tokens import estimate_tokens
 from aula_chat.services.conclusions import Conclusions, terminal_event
 from aula_chat.services.leases import Leases
-from aula_chat.services.live_streams import LiveStream
+from aula_chat.services.live_streams import Answer, LiveStream
 from aula_chat.services.log_writer import LogWriter
 from aula_common.clock import Clock
 from aula_common.errors import UnavailableError
 from aula_common.logging import get_logger
 
 _log = get_logger(__name__)
-
-
-class Answer:
-    """What has been made so far of one answer."""
-
-    def __init__(self, model_id: str) -> None:
-        self.model_id = model_id
-        self.parts: list[str] = []
-        self.tokens = 0
-        self.usage: TokenUsage | None = None
-        self.finish_reason: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return "".join(self.parts)
 
 
 class Generator:
@@ -83,8 +67,7 @@ class Generator:
 
         The stream's `interrupt_asked`, which the end of the process sets, ends it as interrupted.
         """
-        stream = live.stream
-        answer = Answer(stream.reservation.model_ids[0])
+        stream, answer = live.stream, live.answer
         self._emit(
             live,
             "start",
@@ -95,7 +78,7 @@ class Generator:
             },
             urgent=True,
         )
-        keeping = asyncio.create_task(self._keep(live, answer), name="keep a lease")
+        keeping = asyncio.create_task(self._keep(live), name="keep a lease")
         reporting = asyncio.create_task(self._report(live, answer), name="report progress")
         try:
             outcome = await self._outcome(live, answer, turns)
@@ -126,6 +109,8 @@ class Generator:
                 tasks, timeout=self._max_duration, return_when=asyncio.FIRST_COMPLETED
             )
         except asyncio.CancelledError:
+            if live.fenced.is_set():
+                raise
             return self._broken(answer, StreamCode.INTERRUPTED)
         finally:
             for task in tasks:
@@ -225,14 +210,13 @@ class Generator:
         live.emit(event, data)
         self._writer.submit(live, urgent=urgent)
 
-    async def _keep(self, live: LiveStream, answer: Answer) -> None:
+    async def _keep(self, live: LiveStream) -> None:
         """Renew and checkpoint until cancelled; more often while the log is away."""
         while not live.fenced.is_set():
             every = self._checkpoint_every
             await self._clock.sleep(min(1.0, every) if live.view.degraded else every)
-            checkpoint = Checkpoint(text=answer.text, number=len(live.view.frames))
             try:
-                await self._leases.renew(live, checkpoint)
+                await self._leases.renew(live, live.checkpoint())
             except UnavailableError:
                 _log.warning("checkpoint not stored", stream=live.stream.id)
 

@@ -5,14 +5,31 @@ import asyncio
 from prometheus_client import Gauge
 
 from aula_chat.domain.events import event_frame
-from aula_chat.domain.streams import Stream
+from aula_chat.domain.language_models import TokenUsage
+from aula_chat.domain.streams import Checkpoint, Stream
 from aula_chat.services.stream_view import StreamView
 from aula_common.clock import Clock
 from aula_common.errors import UnavailableError
 
 
+class Answer:
+    """What has been made so far of one answer."""
+
+    def __init__(self, model_id: str) -> None:
+        self.model_id = model_id
+        self.parts: list[str] = []
+        self.tokens = 0
+        self.usage: TokenUsage | None = None
+        self.finish_reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self.parts)
+
+
 class LiveStream:
-    """A stream of this process: its document, its frames, and what is known of its log.
+    """A stream of this process: its document, its answer, its frames, what is known of its log.
 
     `logged` is the number that the log ends with as far as was acknowledged; `lease_ends` is a
     moment of this process's monotonic clock before which no other process can have taken it.
@@ -21,6 +38,7 @@ class LiveStream:
     def __init__(self, stream: Stream, *, clock: Clock, lease_ends: float) -> None:
         self.stream = stream
         self.view = StreamView(stream.id)
+        self.answer = Answer(stream.reservation.model_ids[0])
         self.lease_ends = lease_ends
         self.logged = 0
         self.syncing = False
@@ -49,6 +67,10 @@ class LiveStream:
         if self.view.degraded and self.lease_valid:
             self.view.release(number)
 
+    def checkpoint(self) -> Checkpoint:
+        """The text so far, and the number of the last event."""
+        return Checkpoint(text=self.answer.text, number=len(self.view.frames))
+
     def pending(self) -> bytes:
         """The frames after what is logged, in one piece."""
         return b"".join(self.view.frames[self.logged :])
@@ -68,8 +90,8 @@ class LiveStreams:
         self._running_gauge = running
         self._streams: dict[str, LiveStream] = {}
         self._running = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._left = asyncio.Event()
+        self._closed = False
 
     def find(self, stream_id: str) -> LiveStream | None:
         """The stream of that id, if it is this process's and was not lost to another."""
@@ -90,23 +112,32 @@ class LiveStreams:
         return [live for live in self._streams.values() if live.task and not live.task.done()]
 
     def admit(self) -> None:
-        """Count one more. UnavailableError when the process carries as many as it may."""
+        """Count one more. UnavailableError when the process carries as many as it may, or ends."""
+        if self._closed:
+            raise UnavailableError("this instance", retry_after=1)
         if self._running >= self._capacity:
             raise UnavailableError("room for another stream", retry_after=2)
         self._running += 1
         self._running_gauge.inc()
-        self._idle.clear()
 
     def leave(self) -> None:
         """Count one less."""
         self._running -= 1
         self._running_gauge.dec()
         if self._running == 0:
-            self._idle.set()
+            self._left.set()
 
     def add(self, live: LiveStream) -> None:
         """Make a stream known to readers of this process."""
         self._streams[live.stream.id] = live
+        if self._closed:
+            live.interrupt_asked.set()
+
+    def interrupt(self) -> None:
+        """Have all end as interrupted, those too that were admitted and are not added yet."""
+        self._closed = True
+        for live in self.unfinished():
+            live.interrupt_asked.set()
 
     def retire(self, live: LiveStream) -> None:
         """Forget an ended stream after the replay time."""
@@ -115,5 +146,7 @@ class LiveStreams:
         )
 
     async def idle(self) -> None:
-        """Return when no stream runs."""
-        await self._idle.wait()
+        """Return when no stream runs, nor any that was admitted meanwhile."""
+        while self._running:
+            self._left.clear()
+            await self._left.wait()

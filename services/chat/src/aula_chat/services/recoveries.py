@@ -28,7 +28,7 @@ class Recoveries:
 
     A stream that `runs_here` is left to its owner, this very process, which renews it by itself;
     another's is taken once it was seen expired for `grace` seconds, in which an owner that could
-    not reach the database either renews it.
+    not reach the database either renews it; at once if its owner has given it up.
     The log holds what was shown beyond the last checkpoint, so while Redis is away a recovery
     waits for it, `log_patience` seconds at most.
     """
@@ -60,21 +60,26 @@ class Recoveries:
         self._runs_here = runs_here
         self._recovered = recovered
         self._first_seen: dict[str, float] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Take nothing any more: this process is about to end."""
+        self._stopped = True
 
     async def sweep(self) -> None:
         """Recover what can be recovered now."""
         now = self._clock.monotonic()
+        expired = await self._streams.find_expired()
         self._first_seen = {
-            stream_id: self._first_seen.get(stream_id, now)
-            for stream_id in await self._streams.find_expired()
+            one.stream_id: self._first_seen.get(one.stream_id, now) for one in expired
         }
-        for stream_id, since in list(self._first_seen.items()):
-            if now - since >= self._grace:
-                await self.recover(stream_id)
+        for one in expired:
+            if one.given_up or now - self._first_seen[one.stream_id] >= self._grace:
+                await self.recover(one.stream_id)
 
     async def recover(self, stream_id: str) -> bool:
         """End that stream if its lease is past; whether this process did."""
-        if self._runs_here(stream_id):
+        if self._stopped or self._runs_here(stream_id):
             return False
         if not await self._log_answers(stream_id) and not self._waited_enough(stream_id):
             return False

@@ -1,6 +1,5 @@
 """Starting, following and stopping the answers of a session."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
@@ -181,30 +180,6 @@ class Streams:
         except UnavailableError:
             _log.info("stop left to the next checkpoint", stream=stream.id)
         return stream
-
-    async def drain(self, patience: float) -> None:
-        """Wait for this process's streams to end; after so many seconds end them as interrupted.
-
-        Readers of other processes' streams are sent to another process at once.
-        """
-        self._followers.send_away()
-        try:
-            async with asyncio.timeout(patience):
-                await self._live.idle()
-        except TimeoutError:
-            await self.interrupt_all()
-
-    async def interrupt_all(self, deadline: float = 5) -> None:
-        """End what still runs as interrupted, stored, settled and told, in so many seconds."""
-        unfinished = self._live.unfinished()
-        for live in unfinished:
-            live.interrupt_asked.set()
-        try:
-            async with asyncio.timeout(deadline):
-                for live in unfinished:
-                    await live.view.finished()
-        except TimeoutError:
-            _log.warning("streams left to recovery", count=len(self._live.unfinished()))
 
     def _replayable(self, stream: Stream) -> bool:
         if stream.live or stream.ended_at is None:

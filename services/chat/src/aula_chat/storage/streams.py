@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
 from aula_chat.domain.streams import (
     Checkpoint,
+    ExpiredLease,
     Outcome,
     Phase,
     Reservation,
@@ -34,6 +35,10 @@ from aula_common.mongo import mongo_errors
 _NOW_MS = {"$toLong": "$$NOW"}
 _KEPT_MS = 7 * 24 * 3600 * 1000
 _CLAIM_ATTEMPTS = 3
+# past by any clock, and no lease runs out at that time by itself; what the owner has sent and
+# the database has not seen yet is refused by the fence
+_GIVEN_UP_MS = 0
+_GIVEN_UP: Document = {"leaseMs": _GIVEN_UP_MS, "fence": {"$add": ["$fence", 1]}}
 
 
 def _lease(seconds: float) -> Document:
@@ -43,6 +48,10 @@ def _lease(seconds: float) -> Document:
 def _literal(**fields: Any) -> Document:
     # in a pipeline a string that begins with $ would be read as a field's path
     return {name: {"$literal": value} for name, value in fields.items()}
+
+
+def _checkpoint(checkpoint: Checkpoint) -> Document:
+    return _literal(checkpoint={"text": checkpoint.text, "number": checkpoint.number})
 
 
 def _kept() -> Document:
@@ -113,7 +122,7 @@ class StreamRepository:
         """
         fields = _lease(lease_seconds)
         if checkpoint is not None:
-            fields |= _literal(checkpoint={"text": checkpoint.text, "number": checkpoint.number})
+            fields |= _checkpoint(checkpoint)
         with mongo_errors():
             document = await self._streams.find_one_and_update(
                 {"_id": stream_id, "fence": fence, "live": True},
@@ -215,12 +224,37 @@ class StreamRepository:
                 return to_stream(document)
         return None
 
-    async def find_expired(self, limit: int = 20) -> list[str]:
-        """Ids of live streams whose lease is past by the database's clock."""
+    async def give_up(
+        self, owner: str, checkpoints: Sequence[tuple[Stream, Checkpoint]] = ()
+    ) -> int:
+        """Give up every live stream of this owner, some with a last checkpoint; how many.
+
+        From then on anybody may take them, and no write under the owner's fences is taken.
+        """
+        writes: list[UpdateOne | UpdateMany] = [
+            UpdateOne(
+                {"_id": stream.id, "fence": stream.fence, "live": True},
+                [{"$set": {**_GIVEN_UP, **_checkpoint(checkpoint)}}],
+            )
+            for stream, checkpoint in checkpoints
+        ]
+        others = {"owner": owner, "live": True, "leaseMs": {"$gt": _GIVEN_UP_MS}}
+        writes.append(UpdateMany(others, [{"$set": _GIVEN_UP}]))
+        with mongo_errors():
+            result = await self._streams.bulk_write(writes)
+        return result.matched_count
+
+    async def find_expired(self, limit: int = 20) -> list[ExpiredLease]:
+        """Live streams whose lease is past by the database's clock, those given up first."""
         query = {"live": True, "$expr": {"$lt": ["$leaseMs", _NOW_MS]}}
         with mongo_errors():
-            cursor = self._streams.find(query, {"_id": 1}).sort("leaseMs", ASCENDING).limit(limit)
-            return [document["_id"] async for document in cursor]
+            cursor = (
+                self._streams.find(query, {"leaseMs": 1}).sort("leaseMs", ASCENDING).limit(limit)
+            )
+            return [
+                ExpiredLease(document["_id"], given_up=document["leaseMs"] == _GIVEN_UP_MS)
+                async for document in cursor
+            ]
 
     async def take(self, stream_id: str, *, owner: str, lease_seconds: float) -> Stream | None:
         """Raise the fence of a stream whose lease is past and own it; None if it isn't past."""
