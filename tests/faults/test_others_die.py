@@ -165,20 +165,3 @@ async def test_database_of_chat_is_away(
 
     now.check("struck", victim.failpoints.struck(place.name))
     await check_kept(now, scene, shown, platform)
-
-
-async def test_asked_to_end_amid_tokens(
-    platform: Platform, people: People, victim: Victim, cell: Begin
-) -> None:
-    now, scene = cell("SIGTERM chat", P3.phase), await Scene.set(people)
-    P3.arm(victim, "pause")
-    asking = asyncio.create_task(scene.ask_at(victim.process.url))
-    async with paused(victim, P3):
-        victim.process.terminate()
-    shown = await asyncio.wait_for(asking, 60)
-
-    now.check("struck", victim.failpoints.struck(P3.name))
-    now.check("no stream cut", shown.terminal["status"] == "complete")
-    now.check("clean end", await asyncio.to_thread(victim.process.wait_ended, 20))
-    now.check("status 0", victim.process.exit_status == 0)
-    await check_kept(now, scene, shown, platform)
