@@ -59,7 +59,7 @@ async def test_what_is_left_at_the_deadline_is_ended_before_the_process_is(
     shown = await asyncio.wait_for(asking, 60)
 
     now.check("struck", victim.failpoints.struck(P3.name))
-    now.check("told", shown.terminal["code"] == "INTERRUPTED")
+    now.check("told", shown.terminal["code"] == "STREAM_INTERRUPTED")
     now.check("settled before the end", await scene.answer())
     await check_kept(now, scene, shown, platform)
 
