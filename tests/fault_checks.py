@@ -165,7 +165,8 @@ async def _price(metadata: dict[str, Any], reader: Person) -> int:
     usage = metadata["usage"]
     read = Decimal(rate["inputRate"]) * usage["inputTokens"]
     written = Decimal(rate["outputRate"]) * usage["outputTokens"]
-    return math.ceil((read + written) / 1000)
+    price: int = math.ceil((read + written) / 1000)
+    return price
 
 
 def _check_log(cell: Cell, platform: Platform, stream_id: str, text: str) -> None:

@@ -1,45 +1,150 @@
-"""A chat process is asked to end at a phase of a stream: what ends in time is not cut."""
+"""A chat process is asked to end at a phase of a stream: it ends, hands over, loses nothing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
+import httpx
 import pytest
-from e2e_people import People
+from e2e_people import People, Shown, collect, eventually
 from fault_checks import Cell, Place, Scene, Victim, check_kept
 
 from aula_devstack.platform import Platform
 
 Begin = Callable[[str, str], Cell]
 P3 = Place("P3 amid tokens", "chunk", 20)
-LONG = pytest.mark.parametrize("victim_environment", [{"DRAIN_DEADLINE": "60"}], ids=["long"])
+PATIENT = "60"  # seconds, far more than a stream needs
 
 
-async def _ended(now: Cell, victim: Victim) -> None:
+async def _has_ended(now: Cell, victim: Victim) -> None:
     now.check("ends", await asyncio.to_thread(victim.process.wait_ended, 30))
     now.check("status 0", victim.process.exit_status == 0)
 
 
-@LONG
+async def _takes_nothing_new(now: Cell, victim: Victim) -> None:
+    async with httpx.AsyncClient(base_url=victim.process.url) as client:
+
+        async def not_ready() -> bool:
+            return (await client.get("/readyz")).status_code == 503
+
+        now.check("not ready at once", await eventually(not_ready))
+        refused = await client.get("/api/chat/sessions")
+        now.check(
+            "503 for the new", refused.status_code == 503 and "Retry-After" in refused.headers
+        )
+
+
+@asynccontextmanager
+async def _asked_to_end_at(
+    place: Place, victim: Victim, scene: Scene
+) -> AsyncIterator[asyncio.Task[Shown]]:
+    """The victim has SIGTERM and waits at the place; it goes on after the block."""
+    place.arm(victim, "pause")
+    asking = asyncio.create_task(scene.ask_at(victim.process.url))
+    await asyncio.to_thread(victim.failpoints.wait_struck, place.name)
+    victim.process.terminate()
+    try:
+        yield asking
+    finally:
+        victim.failpoints.release(place.name)
+
+
 @pytest.mark.parametrize(
     "place",
     [
         pytest.param(Place("P2 asked", "asked"), marks=pytest.mark.deep),
         P3,
+        pytest.param(Place("P4 usage in", "answered"), marks=pytest.mark.deep),
+        pytest.param(Place("P5 stored", "stored"), marks=pytest.mark.deep),
     ],
     ids=str,
 )
-async def test_a_stream_that_ends_in_time_is_not_cut(
-    platform: Platform, people: People, victim: Victim, cell: Begin, place: Place
+async def test_asked_to_end_finishes_what_ends_in_time(
+    platform: Platform,
+    people: People,
+    make_victim: Callable[..., Victim],
+    cell: Begin,
+    place: Place,
 ) -> None:
     now, scene = cell("SIGTERM chat", place.phase), await Scene.set(people)
-    place.arm(victim, "pause")
-    asking = asyncio.create_task(scene.ask_at(victim.process.url))
-    await asyncio.to_thread(victim.failpoints.wait_struck, place.name)
-    victim.process.terminate()
-    victim.failpoints.release(place.name)
+    victim = make_victim(DRAIN_DEADLINE=PATIENT)
+    async with _asked_to_end_at(place, victim, scene) as asking:
+        if place is P3:
+            await _takes_nothing_new(now, victim)
     shown = await asyncio.wait_for(asking, 60)
 
     now.check("struck", victim.failpoints.struck(place.name))
     now.check("no stream cut", shown.terminal["status"] == "complete")
-    await _ended(now, victim)
+    await _has_ended(now, victim)
+    await check_kept(now, scene, shown, platform)
+
+
+@pytest.mark.deep
+async def test_asked_to_end_ends_by_itself_what_is_left_at_the_deadline(
+    platform: Platform, people: People, victim: Victim, cell: Begin
+) -> None:
+    now, scene = cell("SIGTERM chat, deadline", P3.phase), await Scene.set(people)
+    async with _asked_to_end_at(P3, victim, scene) as asking:
+        await _has_ended(now, victim)
+        now.check("settled before the end", await scene.answer())
+    shown = await asyncio.wait_for(asking, 60)
+
+    now.check("struck", victim.failpoints.struck(P3.name))
+    now.check("told", shown.terminal["code"] == "STREAM_INTERRUPTED")
+    await check_kept(now, scene, shown, platform)
+
+
+@pytest.mark.deep
+async def test_asked_to_end_leaves_to_others_what_it_cannot_store(
+    platform: Platform, people: People, victim: Victim, cell: Begin
+) -> None:
+    now, scene = cell("SIGTERM, mongodb frozen", P3.phase), await Scene.set(people)
+    async with _asked_to_end_at(P3, victim, scene) as asking:
+        platform.mongo.suspend()
+        try:
+            await _has_ended(now, victim)
+        finally:
+            platform.mongo.resume()
+    shown = await asyncio.wait_for(asking, 60)
+
+    now.check("struck", victim.failpoints.struck(P3.name))
+    now.check("told to come back", shown.events[-1].event == "reconnect")
+    answer = await check_kept(now, scene, shown, platform)
+    now.check("interrupted", answer["status"] == "interrupted")
+
+
+@pytest.mark.deep
+async def test_asked_to_end_sends_readers_of_others_streams_away(
+    platform: Platform,
+    people: People,
+    victim: Victim,
+    make_victim: Callable[..., Victim],
+    cell: Begin,
+) -> None:
+    now, scene = cell("SIGTERM chat", "P7 read elsewhere"), await Scene.set(people)
+    leaving = make_victim(DRAIN_DEADLINE=PATIENT)
+    P3.arm(victim, "pause")
+    asking = asyncio.create_task(scene.ask_at(victim.process.url))
+    await asyncio.to_thread(victim.failpoints.wait_struck, P3.name)
+    following = scene.student.events("GET", scene.path, base_url=leaving.process.url)
+    first = await anext(following)
+    leaving.process.terminate()
+    before = Shown([first, *(await collect(following)).events])
+    now.check("told to come back", before.events[-1].json()["reason"] == "drain")
+    await _has_ended(now, leaving)
+    victim.failpoints.release(P3.name)
+    after = await collect(
+        scene.student.events(
+            "GET",
+            scene.path,
+            base_url=platform.chat.url,
+            headers={"Last-Event-ID": before.numbered[-1].id},
+        )
+    )
+    shown = await asyncio.wait_for(asking, 60)
+
+    now.check("struck", victim.failpoints.struck(P3.name))
+    both = Shown([*before.numbered, *after.numbered])
+    now.check("whole over both", [e.id for e in both.events] == [e.id for e in shown.numbered])
+    now.check("same text", both.text == shown.text)
     await check_kept(now, scene, shown, platform)
