@@ -17,6 +17,7 @@ from aula_devstack.sse_client import SseParser
 from aula_devstack.testing.failpoints import FailpointDirectory
 
 STORY = "Tell me a story. [[tokens=60]] [[pace=20]]"
+_NEXT = "And then? [[clear]] [[tokens=5]]"
 MODEL = "anthropic.claude-3-sonnet-20240229-v1:0"
 
 
@@ -89,9 +90,9 @@ class Scene:
         """Of the session's stream."""
         return f"/api/chat/sessions/{self.session_id}/stream"
 
-    async def ask_at(self, base_url: str) -> Shown:
-        """What a client of that process is shown, until it ends or breaks."""
-        shown = Shown()
+    async def ask_at(self, base_url: str, shown: Shown | None = None) -> Shown:
+        """What a client of that process is shown, as it comes, until it ends or breaks."""
+        shown = shown or Shown()
         message = {"message": self.story}
         stream = self.student.events("POST", self.path, base_url=base_url, json=message)
         try:
@@ -103,6 +104,11 @@ class Scene:
             await stream.aclose()
         return shown
 
+    async def attempt_at(self, base_url: str) -> httpx.Response:
+        """The answer of that process to a message, read to its end, in bounded time."""
+        url = f"{base_url}{self.path}"
+        return await self.student.client.post(url, json={"message": self.story}, timeout=30)
+
     async def answer(self) -> dict[str, Any] | None:
         """The assistant's message once the session is free and its charge is known."""
         session = await self.student.call("GET", f"/api/chat/sessions/{self.session_id}", 200)
@@ -112,10 +118,23 @@ class Scene:
         answer: dict[str, Any] = messages[1]
         return answer if "credits" in answer["metadata"] else None
 
+    async def reservation(self, stream_id: str) -> dict[str, Any]:
+        """What accounting knows of a stream, with its ledger entries."""
+        admin = await self.people.admin()
+        path = f"/api/accounting/streaming/{stream_id}"
+        found: dict[str, Any] = await admin.call("GET", path, 200)
+        return found
+
     async def idle(self) -> bool:
         """Whether nothing streams in the session."""
         session = await self.student.call("GET", f"/api/chat/sessions/{self.session_id}", 200)
         return not session["metadata"]["activeStreamingSession"]
+
+
+def check_unavailable(cell: Cell, answer: httpx.Response) -> None:
+    """A clear refusal that says when to come back."""
+    refused = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    cell.check("503 with Retry-After", refused and int(answer.headers["Retry-After"]) > 0)
 
 
 async def check_nothing_happened(cell: Cell, scene: Scene) -> None:
@@ -128,34 +147,45 @@ async def check_nothing_happened(cell: Cell, scene: Scene) -> None:
         return bool(balance["available"] == scene.available and balance["held"] == 0)
 
     cell.check("full refund", await eventually(returned))
-    await _check_next(cell, scene)
+    await check_goes_on(cell, scene)
 
 
 async def check_kept(cell: Cell, scene: Scene, shown: Shown, platform: Platform) -> dict[str, Any]:
     """All that was shown is stored, charged once for what is stored, and nothing is held."""
+    answer = await check_stored(cell, scene, shown, platform)
+    charge = await check_charged(cell, scene, answer)
+    balance = await scene.student.credits()
+    cell.check("nothing held", balance["held"] == 0)
+    cell.check("balance", balance["available"] == scene.available - charge)
+    await check_goes_on(cell, scene)
+    return answer
+
+
+async def check_stored(
+    cell: Cell, scene: Scene, shown: Shown, platform: Platform
+) -> dict[str, Any]:
+    """All that was shown is stored, and so is all that is in the log; the answer's message."""
     answer: dict[str, Any] = await cell.reach("settled in the end", scene.answer)
     cell.check("stored ⊇ shown", answer["content"].startswith(shown.text))
     cell.check("numbers without a gap", shown.numbers == list(range(1, len(shown.numbers) + 1)))
     ends = [event.event for event in shown.numbered if event.event in {"complete", "error"}]
     cell.check("one terminal event at most", len(ends) <= 1)
-    stream_id = answer["metadata"]["streamingSessionId"]
-    _check_log(cell, platform, stream_id, answer["content"])
+    _check_log(cell, logged(platform, stream_of(answer)), answer["content"])
+    return answer
 
-    admin = await scene.people.admin()
-    reservation = await admin.call("GET", f"/api/accounting/streaming/{stream_id}", 200)
-    charge = answer["metadata"]["credits"]
-    price = await _price(answer["metadata"], admin)
+
+async def check_charged(cell: Cell, scene: Scene, answer: dict[str, Any]) -> int:
+    """What is stored was charged once, at its price; the charge."""
+    reservation = await scene.reservation(stream_of(answer))
+    charge: int = answer["metadata"]["credits"]
+    price = await _price(answer["metadata"], await scene.people.admin())
     hold = reservation["allocatedCredits"]
     cell.check("charge = price, ≤ hold", charge == min(price, hold))
     overrun = reservation["settlement"]["overrun"]
     cell.check("overrun on record", overrun == max(0, price - hold))
     settled = [e for e in reservation["entries"] if e["kind"] == "settle"]
     cell.check("settled once", len(settled) == 1 and settled[0]["amount"] == charge)
-    balance = await scene.student.credits()
-    cell.check("nothing held", balance["held"] == 0)
-    cell.check("balance", balance["available"] == scene.available - charge)
-    await _check_next(cell, scene)
-    return answer
+    return charge
 
 
 async def _price(metadata: dict[str, Any], reader: Person) -> int:
@@ -169,22 +199,40 @@ async def _price(metadata: dict[str, Any], reader: Person) -> int:
     return price
 
 
-def _check_log(cell: Cell, platform: Platform, stream_id: str, text: str) -> None:
-    """The log holds 1..n, ends with its only terminal event if it has one, and no other text."""
+async def check_goes_on(cell: Cell, scene: Scene) -> None:
+    """The session takes the next message, and every balance equals the replayed ledger."""
+
+    async def works() -> bool:
+        answer = await scene.student.client.post(scene.path, json={"message": _NEXT})
+        assert answer.status_code in {httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE}, answer.text
+        return answer.status_code == httpx.codes.OK and "event: complete" in answer.text
+
+    cell.check("next message works", await eventually(works))
+    admin = await scene.people.admin()
+    found = await admin.call("GET", "/api/accounting/reconciliation", 200)
+    assert found["discrepancies"] == []
+    cell.check("reconciliation clean", found["balanced"])
+
+
+def stream_of(answer: dict[str, Any]) -> str:
+    """The stream that wrote a message."""
+    return str(answer["metadata"]["streamingSessionId"])
+
+
+def logged(platform: Platform, stream_id: str) -> Shown:
+    """What the stream's log holds."""
     with _redis(platform) as client:
         entries: Any = client.xrange(f"aula:stream:{{{stream_id}}}:log")
     parser = SseParser()
-    logged = Shown([event for _, fields in entries for event in parser.feed(fields[b"e"])])
-    numbers = logged.numbers
-    cell.check("log without a gap", numbers == list(range(1, len(numbers) + 1)))
-    terminal = [i for i, e in enumerate(logged.events) if e.event in {"complete", "error"}]
-    cell.check("nothing after the end", terminal in ([], [len(logged.events) - 1]))
-    cell.check("log ⊆ stored", text.startswith(logged.text))
+    return Shown([event for _, fields in entries for event in parser.feed(fields[b"e"])])
 
 
-async def _check_next(cell: Cell, scene: Scene) -> None:
-    following = await scene.student.ask(scene.session_id, "And then? [[clear]] [[tokens=5]]")
-    cell.check("next message works", following.terminal["event"] == "complete")
+def _check_log(cell: Cell, log: Shown, text: str) -> None:
+    """The log holds 1..n, ends with its only terminal event if it has one, and no other text."""
+    cell.check("log without a gap", log.numbers == list(range(1, len(log.numbers) + 1)))
+    terminal = [i for i, e in enumerate(log.events) if e.event in {"complete", "error"}]
+    cell.check("nothing after the end", terminal in ([], [len(log.events) - 1]))
+    cell.check("log ⊆ stored", text.startswith(log.text))
 
 
 @contextmanager

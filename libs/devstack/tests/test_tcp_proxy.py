@@ -139,6 +139,19 @@ async def test_resets_before_anything_is_passed_on(
     assert (echo.heard, proxy.strikes) == ([], 1)
 
 
+async def test_strikes_until_something_else_is_armed(proxy: TcpProxy, connect: Connect) -> None:
+    proxy.arm(Strike.RESET, b"never", once=False)
+    for _ in range(3):
+        client = await connect()
+        client.send(b"never\n")
+        with pytest.raises(ConnectionResetError):
+            await client.read()
+    proxy.arm(Strike.RESET, b"something else")
+    client = await connect()
+    assert await client.asks(b"never\n") == b"never\n"
+    assert proxy.strikes == 3
+
+
 async def test_cuts_after_so_many_bytes(proxy: TcpProxy, connect: Connect) -> None:
     client = await connect()
     assert await client.asks(b"before\n") == b"before\n"

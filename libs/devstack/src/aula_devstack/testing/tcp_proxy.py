@@ -35,9 +35,10 @@ class Strike(StrEnum):
 class _Armed:
     """What to wait for on any connection: these markers, one after another, sent by the client."""
 
-    def __init__(self, markers: Sequence[bytes], strike: Strike) -> None:
+    def __init__(self, markers: Sequence[bytes], strike: Strike, *, once: bool) -> None:
         self.markers = tuple(markers)
         self.strike = strike
+        self.once = once
 
 
 class _Connection:
@@ -126,13 +127,16 @@ class TcpProxy:
 
         self._call(begin)
 
-    def arm(self, strike: Strike, *markers: bytes) -> None:
-        """Strike the next connection, once, on which the client sends these one after another."""
+    def arm(self, strike: Strike, *markers: bytes, once: bool = True) -> None:
+        """Strike the next connection on which the client sends these one after another.
+
+        Unless it is `once`, every such connection until something else is armed.
+        """
 
         def begin() -> None:
             self._struck.clear()
             self._released.clear()
-            self._armed = _Armed(markers, strike)
+            self._armed = _Armed(markers, strike, once=once)
 
         self._call(begin)
 
@@ -221,8 +225,10 @@ class TcpProxy:
 
     async def _strike(self, connection: _Connection) -> None:
         assert self._armed is not None  # noqa: S101 - it is what was completed
-        strike, self._armed = self._armed.strike, None
-        match strike:
+        armed = self._armed
+        if armed.once:
+            self._armed = None
+        match armed.strike:
             case Strike.SWALLOW:
                 connection.swallows = True
             case Strike.HOLD:
