@@ -153,10 +153,7 @@ async def check_nothing_happened(cell: Cell, scene: Scene) -> None:
 async def check_kept(cell: Cell, scene: Scene, shown: Shown, platform: Platform) -> dict[str, Any]:
     """All that was shown is stored, charged once for what is stored, and nothing is held."""
     answer = await check_stored(cell, scene, shown, platform)
-    charge = await check_charged(cell, scene, answer)
-    balance = await scene.student.credits()
-    cell.check("nothing held", balance["held"] == 0)
-    cell.check("balance", balance["available"] == scene.available - charge)
+    await check_settled(cell, scene, answer)
     await check_goes_on(cell, scene)
     return answer
 
@@ -166,12 +163,32 @@ async def check_stored(
 ) -> dict[str, Any]:
     """All that was shown is stored, and so is all that is in the log; the answer's message."""
     answer: dict[str, Any] = await cell.reach("settled in the end", scene.answer)
-    cell.check("stored ⊇ shown", answer["content"].startswith(shown.text))
-    cell.check("numbers without a gap", shown.numbers == list(range(1, len(shown.numbers) + 1)))
+    check_shown(cell, answer, shown)
+    check_log(cell, logged(platform, stream_of(answer)), answer["content"])
+    return answer
+
+
+def check_shown(cell: Cell, answer: dict[str, Any], shown: Shown, *, after: int = 0) -> None:
+    """What a reader was shown of a stored answer, from the number after `after` on."""
+    text, numbers = answer["content"], shown.numbers
+    cell.check("stored ⊇ shown", shown.text in text if after else text.startswith(shown.text))
     ends = [event.event for event in shown.numbered if event.event in {"complete", "error"}]
     cell.check("one terminal event at most", len(ends) <= 1)
-    _check_log(cell, logged(platform, stream_of(answer)), answer["content"])
-    return answer
+    cell.check("nothing after the end", not ends or shown.numbered[-1].event == ends[0])
+    if ends and shown.terminal.get("reload"):
+        # told to reload the message, instead of what the log had beyond these
+        cell.check("reloads this message", shown.terminal["messageId"] == answer["id"])
+        cell.check("the end comes last", numbers.pop() > max(numbers, default=after))
+    expected = list(range(after + 1, after + 1 + len(numbers)))
+    cell.check("numbers without a gap", numbers == expected)
+
+
+async def check_settled(cell: Cell, scene: Scene, answer: dict[str, Any]) -> None:
+    """What is stored was charged once, and all else came back; the session's only answer."""
+    charge = await check_charged(cell, scene, answer)
+    balance = await scene.student.credits()
+    cell.check("nothing held", balance["held"] == 0)
+    cell.check("balance", balance["available"] == scene.available - charge)
 
 
 async def check_charged(cell: Cell, scene: Scene, answer: dict[str, Any]) -> int:
@@ -227,11 +244,11 @@ def logged(platform: Platform, stream_id: str) -> Shown:
     return Shown([event for _, fields in entries for event in parser.feed(fields[b"e"])])
 
 
-def _check_log(cell: Cell, log: Shown, text: str) -> None:
+def check_log(cell: Cell, log: Shown, text: str) -> None:
     """The log holds 1..n, ends with its only terminal event if it has one, and no other text."""
     cell.check("log without a gap", log.numbers == list(range(1, len(log.numbers) + 1)))
     terminal = [i for i, e in enumerate(log.events) if e.event in {"complete", "error"}]
-    cell.check("nothing after the end", terminal in ([], [len(log.events) - 1]))
+    cell.check("nothing after the log's end", terminal in ([], [len(log.events) - 1]))
     cell.check("log ⊆ stored", text.startswith(log.text))
 
 
