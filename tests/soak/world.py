@@ -1,0 +1,111 @@
+"""The platform that a soak runs against: two chat processes, and everything else once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pymongo
+from e2e_people import People, Person, eventually, people_of
+from fault_checks import Scene
+from soak.schedule import REPLICAS, STUDENTS
+
+from aula_devstack.platform import Platform
+from aula_devstack.servers.process import Process
+from aula_devstack.temporary import temporary_home
+from aula_devstack.testing.failpoints import FailpointDirectory
+from aula_devstack.testing.platform import QUICK
+
+_CREDITS = 100_000
+_REST_SECONDS = 90
+_ENVIRONMENT = {**QUICK, "PROVIDER_IDLE_SECONDS": "3", "ACCESS_TOKEN_SECONDS": "3600"}
+_NOT_AT_REST = {"live": True}, {"unsettled": True}
+
+
+@dataclass
+class World:
+    """The processes and the people, and what has been counted so far."""
+
+    platform: Platform
+    failpoints: dict[str, FailpointDirectory]
+    people: People
+    students: list[Person]
+    supervisor: Person
+    counts: Counter[str] = field(default_factory=Counter)
+    running: int = 0
+    """Streams of the round whose readers do not know the end yet."""
+    shown: int = 0
+    """Events that the first readers of the round were shown."""
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Of the chat processes, by name."""
+        return {name: self.platform.process(name).url for name in REPLICAS}
+
+    async def scene(self, student: Person) -> Scene:
+        """The student with a new session."""
+        session_id = await student.new_session()
+        return Scene(self.people, student, session_id, (await student.credits())["available"])
+
+    async def start(self, process: Process) -> None:
+        """Start it again and wait until it is ready; the streams go on meanwhile."""
+        process.spawn()
+        await asyncio.to_thread(process.wait_ready)
+
+    async def come_to_rest(self) -> None:
+        """Wait until nothing runs, is held or is unsettled; AssertionError if that never comes."""
+        await eventually(self._at_rest, within=_REST_SECONDS)
+
+    async def _at_rest(self) -> bool:
+        try:
+            admin = await self.people.admin()
+            ledger = await admin.client.get("/api/accounting/reconciliation")
+            metrics = [await admin.client.get(f"{url}/metrics") for url in self.urls.values()]
+        except httpx.HTTPError:
+            return False
+        if ledger.status_code != httpx.codes.OK:
+            return False
+        assert ledger.json()["balanced"], ledger.text
+        return (
+            ledger.json()["totals"]["held"] == 0
+            and all("aula_streams_running 0.0" in answer.text for answer in metrics)
+            and not await asyncio.to_thread(self._unfinished)
+        )
+
+    def _unfinished(self) -> int:
+        with pymongo.MongoClient[dict[str, Any]](self.platform.mongo.url) as client:
+            streams = client["aula_chat"]["streams"]
+            return sum(streams.count_documents(query) for query in _NOT_AT_REST)
+
+
+@contextmanager
+def started_platform() -> Iterator[tuple[Platform, dict[str, FailpointDirectory]]]:
+    """A platform of its own with a second chat process; both have failpoints."""
+    with temporary_home("aula-soak-") as home:
+        failpoints = {name: FailpointDirectory(home / f"failpoints-{name}") for name in REPLICAS}
+        first, second = (failpoints[name].environment for name in REPLICAS)
+        platform = Platform(
+            home=home / "platform", environment=_ENVIRONMENT, service_environment={"chat": first}
+        )
+        try:
+            platform.start()
+            platform.add_replica("chat", environment=second)
+            yield platform, failpoints
+        finally:
+            platform.stop()
+
+
+@asynccontextmanager
+async def populated(
+    platform: Platform, failpoints: dict[str, FailpointDirectory]
+) -> AsyncIterator[World]:
+    """The platform with students who have credits, and a supervisor of all of them."""
+    async with people_of(platform) as people:
+        students = [await people.student(granted=_CREDITS) for _ in range(STUDENTS)]
+        supervisor = await people.supervisor()
+        for student in students:
+            await people.relate(supervisor, student)
+        yield World(platform, failpoints, people, students, supervisor)
