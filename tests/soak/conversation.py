@@ -9,8 +9,8 @@ import httpx
 from fault_checks import (
     Cell,
     Scene,
-    check_charged,
     check_log,
+    check_settled,
     check_shown,
     logged,
     stream_of,
@@ -136,7 +136,7 @@ class Conversation:
             check_shown(cell, answer, follower.shown, after=follower.after)
         self._check_same(cell, followers)
         check_log(cell, logged(self._world.platform, stream_of(answer)), answer["content"])
-        await check_charged(cell, self._scene, answer)
+        await check_settled(cell, self._scene, answer)
         self._check_end(cell, answer)
         self._world.counts["checks"] += len(cell.checked)
 

@@ -137,7 +137,7 @@ class Schedule:
     def _question(self, strike: Strike, *, first: bool) -> Question:
         tokens = self._random.choice(_TOKENS)
         # the first one is long enough to be hit, and is written by the victim
-        tokens = max(tokens, 60) if first else tokens
+        tokens = max(tokens, 120) if first else tokens
         owner = strike.victim if first and strike.victim in REPLICAS else self._replica()
         readers = [self._reader(owner, 0)]
         readers += [

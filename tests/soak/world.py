@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import broken_chat
 import httpx
 import pymongo
 from e2e_people import People, Person, eventually, people_of
@@ -83,7 +84,10 @@ class World:
 
 @contextmanager
 def started_platform() -> Iterator[tuple[Platform, dict[str, FailpointDirectory]]]:
-    """A platform of its own with a second chat process; both have failpoints."""
+    """A platform of its own with a second chat process; both have failpoints.
+
+    The second one breaks the promise that `broken_chat` is asked to break, if it is.
+    """
     with temporary_home("aula-soak-") as home:
         failpoints = {name: FailpointDirectory(home / f"failpoints-{name}") for name in REPLICAS}
         first, second = (failpoints[name].environment for name in REPLICAS)
@@ -92,7 +96,12 @@ def started_platform() -> Iterator[tuple[Platform, dict[str, FailpointDirectory]
         )
         try:
             platform.start()
-            platform.add_replica("chat", environment=second)
+            breach = broken_chat.environment()
+            platform.add_replica(
+                "chat",
+                environment={**second, **breach},
+                module=broken_chat.__name__ if breach else None,
+            )
             yield platform, failpoints
         finally:
             platform.stop()
