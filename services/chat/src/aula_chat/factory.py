@@ -94,16 +94,18 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         access = create_access(
             "chat", settings.tokens, session=http, clock=clock, supervisor=supervisor
         )
-        accounts = _create_accounts(
-            settings,
+        # two, so that reports that all fail open no circuit before what a stream needs
+        to_accounting, to_accounting_for_reports = (
             ServiceClient(
                 audience="accounting",
                 base_url=settings.accounting_api_url,
                 session=http,
                 clock=clock,
                 tokens=access.tokens,
-            ),
+            )
+            for _ in range(2)
         )
+        accounts = _create_accounts(settings, to_accounting, reports=to_accounting_for_reports)
 
         store = database(mongo, default="aula_chat")
         await _prepare(store, clock)
@@ -261,8 +263,10 @@ async def _create_model(settings: Settings, clock: Clock) -> AsyncIterator[Langu
             yield FailingModel(model, ArmedFailpoints(settings.aula_failpoints))
 
 
-def _create_accounts(settings: Settings, client: ServiceClient) -> CreditAccounts:
-    accounts = AccountingClient(client)
+def _create_accounts(
+    settings: Settings, client: ServiceClient, *, reports: ServiceClient
+) -> CreditAccounts:
+    accounts = AccountingClient(client, reports=reports)
     if settings.aula_failpoints is None:
         return accounts
     return FailingAccounts(accounts, ArmedFailpoints(settings.aula_failpoints))

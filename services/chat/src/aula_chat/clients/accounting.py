@@ -16,15 +16,20 @@ from aula_common.errors import UnavailableError
 from aula_common.http import Answer, ServiceClient
 
 _PREFIX = "/api/accounting"
+_STREAMING = f"{_PREFIX}/streaming"
 _NOT_FOUND, _UNPROCESSABLE = 404, 422
 _REFUSALS = frozenset({402, 429})
 
 
 class AccountingClient:
-    """CreditAccounts over accounting's API."""
+    """CreditAccounts over accounting's API.
 
-    def __init__(self, client: ServiceClient) -> None:
+    Progress is reported by a client of its own, whose circuit may open: reports may all fail.
+    """
+
+    def __init__(self, client: ServiceClient, *, reports: ServiceClient) -> None:
         self._client = client
+        self._reports = reports
 
     async def reserve(
         self, stream_id: str, user_id: str, session_id: str, reservation: Reservation
@@ -61,7 +66,9 @@ class AccountingClient:
     async def report(self, stream_id: str, user_id: str, tokens: int) -> None:
         """Tell how many tokens have come."""
         body = {"sessionId": stream_id, "userId": user_id, "tokensGenerated": tokens}
-        await self._post("heartbeat", body, user_id, deadline=2, retry=False)
+        await self._reports.request(
+            "POST", f"{_STREAMING}/heartbeat", json=body, on_behalf_of=user_id, deadline=2
+        )
 
     async def settle(
         self, stream_id: str, user_id: str, intent: SettlementIntent
@@ -100,19 +107,13 @@ class AccountingClient:
         }
 
     async def _post(
-        self,
-        what: str,
-        body: Mapping[str, Any],
-        user_id: str,
-        *,
-        deadline: float,
-        retry: bool = True,
+        self, what: str, body: Mapping[str, Any], user_id: str, *, deadline: float
     ) -> Answer:
         return await self._client.request(
             "POST",
-            f"{_PREFIX}/streaming/{what}",
+            f"{_STREAMING}/{what}",
             json=body,
             on_behalf_of=user_id,
             deadline=deadline,
-            retry=retry,
+            retry=True,
         )
