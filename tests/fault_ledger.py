@@ -12,33 +12,42 @@ from fault_checks import Cell, Scene
 from aula_devstack.parts import ACCOUNTING_DATABASE
 from aula_devstack.platform import Platform
 
-_OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+_OTHERS = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND backend_type = 'client backend'"
+)
+_BLOCKER = "a test that locks"
 _POOL = 10
 
 
 class Ledger:
-    """A connection of the test's own to accounting's database."""
+    """Accounting's database, asked by the test itself."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, url: str) -> None:
         self._connection = connection
+        self._url = url
 
     @asynccontextmanager
     async def locked(self, user_id: str) -> AsyncIterator[None]:
         """Nobody moves that user's credits inside the block."""
-        async with self._connection.transaction():
-            await self._connection.execute(
-                "SELECT 1 FROM accounts WHERE user_id = $1 FOR UPDATE", user_id
-            )
-            yield
+        blocker = await _connect(self._url, name=_BLOCKER)
+        try:
+            async with blocker.transaction():
+                await blocker.execute(
+                    "SELECT 1 FROM accounts WHERE user_id = $1 FOR UPDATE", user_id
+                )
+                yield
+        finally:
+            await blocker.close()
 
     async def terminate_backends(self) -> int:
         """End every connection of accounting's; how many of them were amid a transaction."""
-        return int(
-            await self._connection.fetchval(
-                "SELECT count(*) FILTER (WHERE ended AND xact_start IS NOT NULL) FROM "  # noqa: S608
-                f"(SELECT xact_start, pg_terminate_backend(pid) AS ended {_OTHERS}) AS them"
-            )
+        ended = await self._connection.fetch(
+            f"SELECT xact_start, pg_terminate_backend(pid, 10000) AS ended {_OTHERS} "
+            "AND application_name <> $1",
+            _BLOCKER,
         )
+        return sum(row["ended"] and row["xact_start"] is not None for row in ended)
 
     async def wait_for_lock(self) -> None:
         """Return when somebody waits for a lock; TimeoutError if nobody ever does."""
@@ -61,9 +70,9 @@ class Ledger:
 async def open_ledger(platform: Platform) -> AsyncIterator[Ledger]:
     """The database, for the time of the block."""
     url = platform.postgres.database_url(ACCOUNTING_DATABASE)
-    connection = await asyncpg.connect(url, timeout=20)
+    connection = await _connect(url, name="a test")
     try:
-        yield Ledger(connection)
+        yield Ledger(connection, url)
     finally:
         await connection.close()
 
@@ -80,3 +89,7 @@ async def check_at_rest(cell: Cell, scene: Scene, platform: Platform) -> None:
             return not await ledger.left_open()
 
         cell.check("nothing left in a transaction", await eventually(at_rest))
+
+
+async def _connect(url: str, *, name: str) -> asyncpg.Connection:
+    return await asyncpg.connect(url, timeout=20, server_settings={"application_name": name})

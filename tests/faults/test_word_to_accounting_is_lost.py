@@ -18,7 +18,7 @@ from fault_places import P1, P3, P6, Begin, MakeVictim
 from aula_devstack.platform import Platform
 from aula_devstack.testing.tcp_proxy import Strike, TcpProxy, tcp_proxy
 
-_REPORTS = 20
+_REPORTS = 10  # after so many in a row a client takes the other side for dead
 
 
 @pytest.fixture
