@@ -90,9 +90,9 @@ class Scene:
         """Of the session's stream."""
         return f"/api/chat/sessions/{self.session_id}/stream"
 
-    async def ask_at(self, base_url: str, shown: Shown | None = None) -> Shown:
-        """What a client of that process is shown, as it comes, until it ends or breaks."""
-        shown = shown or Shown()
+    async def ask_at(self, base_url: str) -> Shown:
+        """What a client of that process is shown, until it ends or breaks."""
+        shown = Shown()
         message = {"message": self.story}
         stream = self.student.events("POST", self.path, base_url=base_url, json=message)
         try:

@@ -1,17 +1,17 @@
-"""Redis dies, freezes, or loses what it had, at each phase of a stream."""
+"""Redis dies, freezes, or loses what it had, at each phase of a stream and of its readers."""
 
-import asyncio
 import shutil
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
-from e2e_people import People, Person, Shown, eventually
+from e2e_people import People, Shown
 from fault_checks import Cell, Place, Scene, Victim, check_kept, logged, stream_of
 from fault_places import P2, P3, P4, P5, P6, Begin, paused
+from fault_readers import asking, chunks, following, observing, reading
 
 from aula_devstack.platform import Platform
 
@@ -25,7 +25,6 @@ class Failure:
     name: str
     go: Callable[[Platform], None]
     come_back: Callable[[Platform, Path], None]
-    from_older: bool = False
 
     def __str__(self) -> str:
         return self.name.replace(" ", "-")
@@ -64,35 +63,31 @@ FROZEN = Failure(
     lambda platform, _: platform.redis.resume(),
 )
 FLUSHED = Failure("redis flushed", _flush, lambda _platform, _older: None)
-OLDER = Failure(
-    "redis from an older file", lambda platform: platform.redis.stop(), _restore, from_older=True
-)
+OLDER = Failure("redis from an older file", lambda platform: platform.redis.stop(), _restore)
 _FAILURES = (KILLED, FROZEN, FLUSHED, OLDER)
 
 
-async def _follow(person: Person, path: str, shown: Shown, *, url: str | None, after: str) -> None:
-    """Note what a reader is shown until its end."""
-    headers = {"Last-Event-ID": after} if after else {}
-    async with aclosing(person.events("GET", path, base_url=url, headers=headers)) as events:
-        async for event in events:
-            shown.events.append(event)
+def _told_degraded(shown: Shown) -> bool:
+    return any(event.event == "degraded" for event in shown.events)
 
 
-async def _told(shown: Shown, event: str) -> None:
-    async def told() -> bool:
-        return any(one.event == event for one in shown.events)
-
-    await eventually(told, every=0.02)
-
-
-async def _check_log_whole(now: Cell, platform: Platform, stream_id: str, text: str) -> None:
-    """The owner has written again all that was lost."""
+async def _check_whole(
+    now: Cell, scene: Scene, shown: Shown, platform: Platform, **others: Shown
+) -> None:
+    """All saw the same to its end, and the owner has written again all that the log had lost."""
+    now.check("ran to its end", shown.terminal["status"] == "complete")
+    for who, seen in others.items():
+        now.check(f"whole {who}", seen.text == shown.text)
+        now.check(f"one end {who}", seen.terminal["event"] == "complete")
+        now.check(f"no gap {who}", seen.numbers == list(range(1, len(seen.numbers) + 1)))
+    answer = await check_kept(now, scene, shown, platform)
 
     async def whole() -> bool:
-        log = logged(platform, stream_id)
-        return log.text == text and bool(log.events) and log.events[-1].event == "complete"
+        log = logged(platform, stream_of(answer))
+        ended = bool(log.events) and log.events[-1].event == "complete"
+        return ended and log.text == answer["content"]
 
-    now.check("log whole again", await eventually(whole))
+    await now.reach("log whole again", whole)
 
 
 @pytest.mark.parametrize(
@@ -118,39 +113,78 @@ async def test_log_fails(
     place: Place,
 ) -> None:
     now, scene = cell(failure.name, place.phase), await Scene.set(people)
-    shown, followed, older = Shown(), Shown(), tmp_path / "older"
-    if failure.from_older and place is P2:
+    older, kept_early = tmp_path / "older", failure is OLDER and place is not P2
+    if failure is OLDER and place is P2:
         _keep(platform, older)
-    elif failure.from_older:
-        _EARLY.arm(victim, "pause")
-    else:
-        place.arm(victim, "pause")
-    asking = asyncio.create_task(scene.ask_at(victim.process.url, shown))
-    if failure.from_older and place is not P2:
-        async with paused(victim, _EARLY):
-            _keep(platform, older)
-            place.arm(victim, "pause")
-    async with paused(victim, place):
-        elsewhere = asyncio.create_task(
-            _follow(scene.student, scene.path, followed, url=platform.chat.url, after="")
-        )
-        await _told(followed, "start")
-        failure.go(platform)
-        if failure.is_felt:
-            await _told(followed, "degraded")
-    try:
-        if failure.is_felt:
-            await _told(shown, "degraded")
-    finally:
-        failure.come_back(platform, older)
-    await asyncio.wait_for(asking, 60)
-    await asyncio.wait_for(elsewhere, 60)
+    (_EARLY if kept_early else place).arm(victim, "pause")
+    async with AsyncExitStack() as stack:
+        student = await stack.enter_async_context(reading(asking(scene, victim.process.url)))
+        if kept_early:
+            async with paused(victim, _EARLY):
+                _keep(platform, older)
+                place.arm(victim, "pause")
+        async with paused(victim, place):
+            elsewhere = await stack.enter_async_context(
+                reading(following(scene, platform.chat.url))
+            )
+            await elsewhere.until(lambda shown: shown.numbers)
+            failure.go(platform)
+            if failure.is_felt:
+                await elsewhere.until(_told_degraded)
+        try:
+            if failure.is_felt:
+                await student.until(_told_degraded)
+        finally:
+            failure.come_back(platform, older)
+        shown, followed = await student.end(), await elsewhere.end()
 
     now.check("struck", victim.failpoints.struck(place.name))
-    now.check("ran to its end", shown.terminal["status"] == "complete")
     if failure.is_felt:
-        now.check("told degraded", any(event.event == "degraded" for event in shown.events))
-    now.check("whole elsewhere", followed.text == shown.text)
-    now.check("one end elsewhere", followed.terminal["event"] == "complete")
-    answer = await check_kept(now, scene, shown, platform)
-    await _check_log_whole(now, platform, stream_of(answer), answer["content"])
+        now.check("told degraded", _told_degraded(shown) and _told_degraded(followed))
+    await _check_whole(now, scene, shown, platform, elsewhere=followed)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("failure", _FAILURES, ids=str)
+async def test_log_fails_while_others_come_to_read(
+    platform: Platform,
+    people: People,
+    victim: Victim,
+    cell: Begin,
+    tmp_path: Path,
+    failure: Failure,
+) -> None:
+    now, scene = cell(failure.name, "P7 resumed, observed"), await Scene.set(people)
+    supervisor, older = await people.supervisor(), tmp_path / "older"
+    await people.relate(supervisor, scene.student)
+    _EARLY.arm(victim, "pause")
+    async with AsyncExitStack() as stack:
+        student = await stack.enter_async_context(reading(asking(scene, victim.process.url)))
+        async with paused(victim, _EARLY):
+            if failure is OLDER:
+                _keep(platform, older)
+            P3.arm(victim, "pause")
+        async with paused(victim, P3):
+            await student.until(lambda shown: chunks(shown) >= _EARLY.times)
+            before = Shown(list(student.shown.events))
+            failure.go(platform)
+            resumed = await stack.enter_async_context(
+                reading(following(scene, platform.chat.url, after=before.last_id))
+            )
+            observer = await stack.enter_async_context(reading(observing(scene, supervisor)))
+            if failure.is_felt:
+                await resumed.until(_told_degraded)
+                await observer.until(_told_degraded)
+        try:
+            if failure.is_felt:
+                await student.until(_told_degraded)
+        finally:
+            failure.come_back(platform, older)
+        shown, observed = await student.end(), await observer.end()
+        rest = await resumed.end()
+
+    now.check("struck", victim.failpoints.struck(P3.name))
+    if failure.is_felt:
+        now.check("told degraded", all(map(_told_degraded, (shown, rest, observed))))
+    whole = Shown([*before.events, *rest.events])
+    await _check_whole(now, scene, shown, platform, resumed=whole, observed=observed)
