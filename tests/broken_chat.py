@@ -65,6 +65,64 @@ def _open(query: dict[str, Any]) -> dict[str, Any]:
     return {"_id": query["_id"]} if "fence" in query else query
 
 
+def fence_missing_in_renewals() -> None:
+    """A stream that another process has taken is still renewed."""
+    _drop_fence("find_one_and_update")
+
+
+def fence_missing_in_ends() -> None:
+    """The end of a stream that another process has taken is still stored."""
+    _drop_fence("update_one")
+
+
+def _drop_fence(method: str) -> None:
+    """Have these writes to stream documents keep all of their conditions but the fence."""
+    begin = StreamRepository.__init__
+
+    def begin_unfenced(self: StreamRepository, collection: Any) -> None:
+        begin(self, cast("Any", _WithoutFence(collection, method)))
+
+    StreamRepository.__init__ = begin_unfenced  # type: ignore[method-assign]
+
+
+class _WithoutFence:
+    """A collection of which one method is asked for any fence."""
+
+    def __init__(self, collection: Any, method: str) -> None:
+        self._collection = collection
+        self._method = method
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._collection, name)
+        if name != self._method:
+            return method
+
+        def call(query: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            rest = {key: value for key, value in query.items() if key != "fence"}
+            return method(rest, *args, **kwargs)
+
+        return call
+
+
+def log_unguarded() -> None:
+    """What a process appends after it lost its lease is taken by the log."""
+    unfenced = stream_log._APPEND.replace("if fence > mine", "if false")
+    assert unfenced != stream_log._APPEND
+    stream_log._APPEND = unfenced.replace("if top ~= tonumber(ARGV[2])", "if false")
+    LiveStream.lease_valid = property(lambda _: True)  # type: ignore[method-assign, assignment]
+
+
+def delivered_before_logged() -> None:
+    """Readers see what the log has not got yet."""
+    emit = LiveStream.emit
+
+    def emit_at_once(self: LiveStream, event: str, data: dict[str, object]) -> None:
+        emit(self, event, data)
+        self.view.release(len(self.view.frames))
+
+    LiveStream.emit = emit_at_once  # type: ignore[method-assign]
+
+
 def settled_before_stored() -> None:
     """Accounting is told before the end is stored."""
     conclude = Conclusions.conclude
@@ -161,6 +219,10 @@ BREACHES = {
     breach.__name__: breach
     for breach in (
         fence_ignored,
+        fence_missing_in_renewals,
+        fence_missing_in_ends,
+        log_unguarded,
+        delivered_before_logged,
         settled_before_stored,
         intent_forgotten,
         number_skipped,

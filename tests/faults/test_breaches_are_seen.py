@@ -25,6 +25,10 @@ BREACHES = [
     ("intent_forgotten", PLAIN, "settled in the end"),
     ("settled_before_stored", "test_killed_later and P6", "complete"),
     ("fence_ignored", "test_asleep_past_its_lease and P3", "stored ⊇ shown"),
+    ("fence_missing_in_renewals", "test_wakes_without_redis and P3", "stored ⊇ shown"),
+    ("fence_missing_in_ends", "test_wakes_without_redis and P4", "charge = price, ≤ hold"),
+    ("log_unguarded", "test_wakes_without_mongodb", "stored ⊇ shown"),
+    ("delivered_before_logged", "test_killed_with_an_append_on_its_way", "stored ⊇ shown"),
 ]
 
 

@@ -16,13 +16,15 @@ from aula_common.logging import get_logger
 
 _log = get_logger(__name__)
 _POLL_SECONDS = 0.02
+_SOON_SECONDS = 0.1
 
 
 class ArmedFailpoints:
     """Failpoints that files in a directory arm.
 
     The content of `<name>.armed` is an action, with `@n` for the n-th time from the process's
-    start that the place is reached: `exit` (SIGKILL), `freeze` (SIGSTOP), `raise`
+    start that the place is reached: `exit` (SIGKILL), `exit-soon` (SIGKILL a tenth of a second
+    later, in which the rest of the process goes on), `freeze` (SIGSTOP), `raise`
     (UnavailableError: placed after a call, its answer is lost), `pause` (until `<name>.go`
     exists, which it removes).
     """
@@ -48,6 +50,9 @@ class ArmedFailpoints:
     async def _strike(self, name: str, action: str) -> None:
         match action:
             case "exit":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit-soon":
+                await asyncio.sleep(_SOON_SECONDS)
                 os.kill(os.getpid(), signal.SIGKILL)
             case "freeze":
                 os.kill(os.getpid(), signal.SIGSTOP)

@@ -69,8 +69,9 @@ async def test_unknown_action_is_an_error_and_not_a_pass(tmp_path: Path) -> None
         await ArmedFailpoints(tmp_path).reach("here")
 
 
-def test_exit_kills_the_process_as_a_crash_would(tmp_path: Path) -> None:
-    (tmp_path / "here.armed").write_text("exit")
+@pytest.mark.parametrize("action", ["exit", "exit-soon"])
+def test_exit_kills_the_process_as_a_crash_would(tmp_path: Path, action: str) -> None:
+    (tmp_path / "here.armed").write_text(action)
 
     ended = subprocess.run(  # noqa: S603 - this very interpreter
         [sys.executable, "-c", REACH, str(tmp_path)], check=False, capture_output=True, timeout=30

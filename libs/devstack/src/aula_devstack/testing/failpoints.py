@@ -19,7 +19,7 @@ class FailpointDirectory:
         return {"AULA_FAILPOINTS": str(self.path)}
 
     def arm(self, name: str, action: str) -> None:
-        """Have the place fail, again if it did: `exit`, `freeze`, `raise`, `pause`, or `…@n`."""
+        """Have the place fail, again if it did, by an action of ArmedFailpoints, `…@n` too."""
         (self.path / f"{name}.struck").unlink(missing_ok=True)
         draft = self.path / f"{name}.draft"
         draft.write_text(action)
