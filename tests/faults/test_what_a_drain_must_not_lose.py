@@ -156,9 +156,10 @@ async def test_a_stream_whose_end_hangs_is_given_up_and_nobody_waits_for_its_lea
         now.check("struck", database.strikes == 1)
         now.check("told to come back", shown.events[-1].json()["reason"] == "drain")
         after = {"Last-Event-ID": shown.numbered[-1].id}
-        rest = await collect(
-            scene.student.events("GET", scene.path, base_url=platform.chat.url, headers=after)
+        following = scene.student.events(
+            "GET", scene.path, base_url=platform.chat.url, headers=after
         )
+        rest = await asyncio.wait_for(collect(following), 60)  # by far before the lease is over
         whole = Shown([*shown.numbered, *rest.numbered])
         now.check("told elsewhere how it ends", whole.terminal["settlement"] == "settled")
         answer = await check_kept(now, scene, whole, platform)

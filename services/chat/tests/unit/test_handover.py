@@ -187,3 +187,17 @@ async def test_finishing_again_gives_up_what_is_still_there_and_waits_no_more() 
         it.live.idle = it.live.interrupt = None  # type: ignore[assignment, method-assign]  # unused
         await it.handover.finish()
         assert [len(checkpoints) for _, checkpoints in it.given_up] == [1, 1]
+
+
+async def test_a_process_is_idle_when_none_runs_and_not_when_one_has_just_ended() -> None:
+    async with house() as it:
+        it.live.admit()
+        idle = asyncio.create_task(it.live.idle())
+        await asyncio.sleep(0)
+        it.live.leave()
+        it.live.admit()  # before the waiting one is woken
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not idle.done()
+        it.live.leave()
+        await asyncio.wait_for(idle, 10)
