@@ -71,6 +71,13 @@ def test_the_settings_take_what_it_gives(service: str, monkeypatch: pytest.Monke
     assert stop >= timedelta(seconds=settings.drain_deadline + 15)
 
 
+def test_a_drain_of_chat_is_longer_than_the_longest_stream() -> None:
+    settings: Any = settings_class("chat")
+    longest = settings.model_fields["streams"].default_factory().max_streaming_duration
+    # the last four seconds are for what has not ended by itself
+    assert float(environment("chat")["DRAIN_DEADLINE"]) >= longest + 4
+
+
 def parse_seconds(text: str) -> timedelta:
     return timedelta(seconds=int(text.removesuffix("s")))
 
