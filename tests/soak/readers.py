@@ -86,6 +86,10 @@ class Follower:
         self.degraded |= event.event == "degraded"
         if self.shown.numbered[-1:] != [event]:
             return False
+        stream_id, _, number = event.id.rpartition(".")
+        last = self.last_id.rpartition(".")[2] or "0"
+        if not event.json().get("reload"):  # else told to reload, instead of what was between
+            assert int(number) == int(last) + 1, f"at stream {stream_id}: numbers without a gap"
         self.last_id = event.id
         return True
 
