@@ -203,6 +203,7 @@ class Chat:
     app: FastAPI
     http: httpx.AsyncClient
     around: Surroundings
+    server: uvicorn.Server
 
     @property
     def process(self) -> Process:
@@ -216,6 +217,16 @@ class Chat:
         user_id = user_id or new_id("usr")
         token = self.around.mint.user(user_id, role=role, tier=tier)
         return Caller(id=user_id, http=self.http, token=token)
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """What a metric says now; the name without the house's prefix."""
+        answer = await self.http.get("/metrics")
+        shown = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        start = f"aula_{name}{{{shown}}} " if labels else f"aula_{name} "
+        [value] = [
+            line.removeprefix(start) for line in answer.text.splitlines() if line.startswith(start)
+        ]
+        return float(value.split()[0])
 
     def service(self, *scopes: str, client: str = "monitoring") -> Caller:
         """Another service."""
@@ -282,7 +293,7 @@ async def run_chat(around: Surroundings, **streams: Any) -> AsyncIterator[Chat]:
                 trust_env=False,
                 verify=False,  # noqa: S501 - no TLS here, and reading certificates takes its time
             ) as http:
-                yield Chat(app=app, http=http, around=around)
+                yield Chat(app=app, http=http, around=around, server=server)
         finally:
             server.should_exit = True
             await serving

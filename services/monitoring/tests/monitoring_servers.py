@@ -8,6 +8,8 @@ from typing import Any
 
 import uvicorn
 
+from aula_common.web.protocol import Protocol
+
 
 class _Server(uvicorn.Server):
     @contextmanager
@@ -32,13 +34,19 @@ class RunningServer:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
+    def buffered(self) -> list[int]:
+        """The bytes that wait at each connection for its reader."""
+        assert self._server is not None, "it does not run"
+        connections = self._server.server_state.connections
+        return [connection.transport.get_write_buffer_size() for connection in connections]
+
     async def start(self) -> None:
         """Listen."""
         config = uvicorn.Config(
             self._app,
             host="127.0.0.1",
             port=self.port,
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="on" if self._lifespan == "on" else "off",
             log_config=None,

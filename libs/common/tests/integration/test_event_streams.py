@@ -8,7 +8,7 @@ from common_builders import build_app, connected, get, read_answer, serve, until
 from fastapi import APIRouter, FastAPI
 from structlog.testing import capture_logs
 
-from aula_common.web.sse import EventStreamResponse, sse_frame
+from aula_common.web.sse import COMMENT, PART_BYTES, EventStreamResponse, sse_frame
 
 
 @dataclass
@@ -201,3 +201,100 @@ async def test_a_request_that_is_cancelled_closes_the_iteration() -> None:
     assert task.cancelled()
     assert streams.closed == ["a"]
     assert {t.get_name() for t in asyncio.all_tasks()} & {"send events"} == set()
+
+
+async def test_a_large_chunk_goes_out_in_parts_with_no_comment_amid_an_event() -> None:
+    streams = Streams()
+    sent: list[bytes] = []
+    free = asyncio.Semaphore(0)
+
+    async def send(message: dict[str, object]) -> None:
+        await free.acquire()
+        sent.append(bytes(message.get("body", b"")))  # type: ignore[call-overload]  # bytes
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    response = EventStreamResponse(streams.numbers("a", count=1, size=100_000), comment_every=0.01)
+    serving = asyncio.create_task(response({"type": "http"}, receive, send))  # type: ignore[arg-type]  # narrower dicts
+    async with asyncio.timeout(5):
+        while not serving.done():
+            free.release()
+            await asyncio.sleep(0.02)  # more than the quiet after which a comment is due
+    assert max(map(len, sent)) <= PART_BYTES
+    assert len(sent) > 100_000 // PART_BYTES
+    whole = b"".join(sent).replace(b": \n\n", b"")
+    assert whole == sse_frame({"text": "x" * 100_000}, event_id="a.1")
+
+
+async def test_who_was_cut_is_told_to_whoever_counts() -> None:
+    streams = Streams()
+    cut: list[str] = []
+
+    async def send(message: dict[str, object]) -> None:
+        if message.get("body"):
+            await asyncio.Event().wait()
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    response = EventStreamResponse(
+        streams.numbers("a", count=1, size=1), send_deadline=0.05, on_cut=lambda: cut.append("a")
+    )
+    async with asyncio.timeout(2):
+        await response({"type": "http"}, receive, send)  # type: ignore[arg-type]  # narrower dicts
+    assert cut == ["a"]
+
+
+async def test_a_slow_reader_that_takes_part_after_part_is_not_cut() -> None:
+    streams = Streams()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    received = 0
+
+    async def send(message: dict[str, object]) -> None:
+        nonlocal received
+        await asyncio.sleep(0.05)  # each part within the deadline, the whole far beyond it
+        received += len(bytes(message.get("body", b"")))  # type: ignore[call-overload]  # bytes
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    response = EventStreamResponse(streams.numbers("a", 1, 300_000), send_deadline=0.5)
+    await response({"type": "http"}, receive, send)  # type: ignore[arg-type]  # narrower dicts
+    assert received > 300_000
+    assert loop.time() - began > 0.5
+
+
+async def test_an_event_of_many_parts_waits_for_a_comment_that_is_on_its_way() -> None:
+    sent: list[bytes] = []
+    commenting, taken = asyncio.Event(), asyncio.Event()
+    event = sse_frame({"text": "x" * 3 * PART_BYTES})
+
+    async def chunks() -> AsyncIterator[bytes]:
+        await commenting.wait()
+        yield event
+
+    async def send(message: dict[str, object]) -> None:
+        body = bytes(message.get("body", b""))  # type: ignore[call-overload]  # bytes
+        if body == COMMENT and not taken.is_set():
+            commenting.set()
+            await taken.wait()
+        sent.append(body)
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    response = EventStreamResponse(chunks(), comment_every=0.01)
+    serving = asyncio.create_task(response({"type": "http"}, receive, send))  # type: ignore[arg-type]  # narrower dicts
+    async with asyncio.timeout(5):
+        await commenting.wait()
+        for _ in range(10):  # whatever could overtake it has its chance
+            await asyncio.sleep(0)
+        taken.set()
+        await serving
+    assert b"".join(sent) == COMMENT + event

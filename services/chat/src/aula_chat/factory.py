@@ -21,6 +21,7 @@ from aula_chat.services.log_writer import LogWriter
 from aula_chat.services.messages import Messages
 from aula_chat.services.models import Models
 from aula_chat.services.observations import Observations
+from aula_chat.services.readers import Readers
 from aula_chat.services.recoveries import Recoveries
 from aula_chat.services.sessions import Sessions
 from aula_chat.services.settlements import Settlements
@@ -63,6 +64,7 @@ class Process:
     sessions: Sessions
     messages: Messages
     streams: Streams
+    readers: Readers
     models: Models
     observations: Observations
     handover: Handover
@@ -155,6 +157,13 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             runs_here=live.runs,
             recovered=metrics.counter("streams_recovered", "Streams ended for a dead process."),
         )
+        readers = Readers(
+            buffer_bytes=durations.reader_buffer_bytes,
+            reading=metrics.gauge("readers", "Readers of streams connected here.", ["kind"]),
+            cut=metrics.counter(
+                "readers_cut", "Readers ended here before their stream.", ["reason"]
+            ),
+        )
         followers = LogFollowers(log, stream_store, clock=clock)
         generator = Generator(
             model=model,
@@ -179,6 +188,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             conclusions=conclusions,
             recoveries=recoveries,
             followers=followers,
+            readers=readers,
             supervisor=supervisor,
             clock=clock,
             owner=owner,
@@ -199,6 +209,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             stored_streams=stream_store,
             renewals=ObservationRepository(redis),
             streams=streams,
+            readers=readers,
             clock=clock,
             lifetime=durations.observation_seconds,
         )
@@ -227,6 +238,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             sessions=sessions,
             messages=Messages(messages=message_store, sessions=sessions, streams=streams),
             streams=streams,
+            readers=readers,
             models=Models(accounts=accounts, clock=clock),
             observations=observations,
             handover=handover,

@@ -32,6 +32,12 @@ class StreamSettings(Block):
     provider_first_text_seconds: float = Field(default=20, gt=0)
     provider_idle_seconds: float = Field(default=30, gt=0)
     max_streams_per_process: int = Field(default=500, ge=1)
+    reader_buffer_bytes: int = Field(
+        default=256 * 1024, ge=1024, description="How far a reader may fall behind its stream."
+    )
+    reader_send_seconds: float = Field(
+        default=20, gt=0, description="How long a reader may take none of what is sent to it."
+    )
     observation_seconds: float = Field(
         default=10, gt=0, description="How long an observation lives without renewal."
     )

@@ -9,26 +9,36 @@ ABORT = "aula.abort"  # the scope's extension that drops a connection at once, w
 _HEAD_SECONDS = 10.0
 _HEAD_BYTES = 65_536
 _LINGER_SECONDS = 5.0
+# what the connection holds beyond what the kernel took: above the first, senders wait until it
+# is down to the second; with the defaults (64 and 16 KiB) a slow reader makes no visible progress
+_HIGH_WATER_BYTES = 16 * 1024
+_LOW_WATER_BYTES = 4 * 1024
+_UNREAD_SECONDS = 60.0
 
 
 class Protocol(HttpToolsProtocol):
     """Cuts who dawdles with a request's head, or goes on sending a body after its answer.
 
     Such an answer (too large, too slow) is not followed by an immediate close: a sender that
-    is still busy would lose it.
+    is still busy would lose it. Who takes nothing of a complete answer for a minute is cut too:
+    closing alone waits for ever until the reader has taken what is buffered.
     """
 
     _cut: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(_HIGH_WATER_BYTES, _LOW_WATER_BYTES)
         self._cut_after(_HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._cut_after(None)
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -65,12 +75,27 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if not pipelined and self.cycle.more_body and not self.transport.is_closing():
             self._cut_after(_LINGER_SECONDS)
+        if self._unread is None:
+            self._watch_unread()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > _HEAD_BYTES:
             msg = "the head is too large"
             raise ValueError(msg)  # the parser makes it a 400
+
+    def _watch_unread(self, answer: object = None, before: int = 0) -> None:
+        """Look every so often whether the reader takes what was answered; cut who doesn't."""
+        self._unread = None
+        unread = self.transport.get_write_buffer_size()
+        if not unread or not self.cycle.response_complete:
+            return  # taken, or the next answer is on its way: its end looks again
+        if self.cycle is answer and unread >= before:
+            self.transport.abort()
+        else:
+            self._unread = self.loop.call_later(
+                _UNREAD_SECONDS, self._watch_unread, self.cycle, unread
+            )
 
     def _cut_after(self, seconds: float | None) -> None:
         if self._cut is not None:

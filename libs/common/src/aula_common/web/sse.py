@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -21,15 +21,17 @@ HEADERS = (
     (b"x-accel-buffering", b"no"),
 )
 COMMENT = b": \n\n"
-_COMMENT_MESSAGE = {"type": "http.response.body", "body": COMMENT, "more_body": True}
+PART_BYTES = 16 * 1024  # of a larger chunk so much is given to the connection at a time
 
 
 class EventStreamResponse(Response):
     """Sends byte chunks as they come, each within `send_deadline` seconds.
 
-    A chunk is one or more whole events. A reader too slow for the deadline is cut; one that
-    leaves ends the iteration at once, and an iterator that has `aclose` is closed in each case.
-    A comment goes out when nothing else did for `comment_every` seconds.
+    A chunk is one or more whole events; of a large one each part of 16 KiB has the deadline to
+    itself. A reader too slow for it is cut, which `on_cut` hears; one that leaves ends the
+    iteration at once, and an iterator that has `aclose` is closed in each case. The next chunk is
+    asked for when the connection has taken the last, so that no more than a few parts wait for a
+    reader. A comment goes out when nothing else did for `comment_every` seconds.
     """
 
     media_type = "text/event-stream"
@@ -41,12 +43,15 @@ class EventStreamResponse(Response):
         headers: dict[str, str] | None = None,
         send_deadline: float = 20,
         comment_every: float = 15,
+        on_cut: Callable[[], None] | None = None,
     ) -> None:
         self._chunks = chunks
+        self._on_cut = on_cut
         self._send_deadline = send_deadline
         self._comment_every = comment_every
         self._sent_at = time.monotonic()
         self._stalled_since: float | None = None
+        self._writing = asyncio.Lock()  # no comment between the parts of an event
         self.status_code = 200
         self.background = None
         self.raw_headers = [
@@ -70,7 +75,9 @@ class EventStreamResponse(Response):
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if watching.done() and not sending.done():
-                _log.warning("reader cut", reason="slow")
+                _log.warning("reader cut", reason="stuck")
+                if self._on_cut is not None:
+                    self._on_cut()
                 # closing would wait for the reader to take what is buffered
                 if (abort := scope.get("extensions", {}).get(ABORT)) is not None:
                     abort()
@@ -87,7 +94,10 @@ class EventStreamResponse(Response):
         try:
             async for chunk in chunks:
                 self._stalled_since = time.monotonic()
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                if len(chunk) <= PART_BYTES:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                else:
+                    await self._send_in_parts(send, chunk)
                 self._stalled_since = None
                 self._sent_at = time.monotonic()
             self._stalled_since = time.monotonic()
@@ -95,6 +105,13 @@ class EventStreamResponse(Response):
         finally:
             if (close := getattr(chunks, "aclose", None)) is not None:
                 await close()
+
+    async def _send_in_parts(self, send: Send, chunk: bytes) -> None:
+        async with self._writing:
+            for start in range(0, len(chunk), PART_BYTES):
+                part = chunk[start : start + PART_BYTES]
+                self._stalled_since = time.monotonic()
+                await send({"type": "http.response.body", "body": part, "more_body": True})
 
     async def _watch(self, send: Send) -> None:
         """Send comments in quiet times; return when the reader is too slow.
@@ -108,7 +125,7 @@ class EventStreamResponse(Response):
                     return
             elif (wait := self._sent_at + self._comment_every - time.monotonic()) <= 0:
                 try:
-                    async with asyncio.timeout(self._send_deadline):
+                    async with asyncio.timeout(self._send_deadline), self._writing:
                         await send(
                             {"type": "http.response.body", "body": COMMENT, "more_body": True}
                         )

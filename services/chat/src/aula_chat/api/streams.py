@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response, status
 
 from aula_chat.api.dependencies import IdempotencyKey, LastEventId, Services, SessionId
+from aula_chat.api.responses import events_response
 from aula_chat.api.schemas.sessions import MessageSending, Stopped
 from aula_common.errors import UnavailableError
 from aula_common.security.principal import Principal
@@ -40,7 +41,7 @@ async def start_stream(
         model_id=body.model_id,
         idempotency_key=idempotency_key,
     )
-    return EventStreamResponse(services.streams.follow_stream(stream))
+    return events_response(services, services.streams.follow_stream(stream))
 
 
 @router.get(
@@ -61,7 +62,7 @@ async def follow_stream(
     if found is None:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     stream, after = found
-    return EventStreamResponse(services.streams.follow_stream(stream, after))
+    return events_response(services, services.streams.follow_stream(stream, after))
 
 
 @router.post("/{session_id}/stop")

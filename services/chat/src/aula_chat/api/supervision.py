@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response, status
 
 from aula_chat.api.dependencies import LastEventId, Services, SessionId
+from aula_chat.api.responses import events_response
 from aula_chat.api.schemas.sessions import SessionList, SessionSummary, SessionView
 from aula_chat.api.schemas.supervision import ObservationQuery, Owner, Renewal
 from aula_common.security.principal import Principal
@@ -60,7 +61,7 @@ async def observe_session(
         with_text=wanted.view == "live",
         last_event_id=last_event_id,
     )
-    return EventStreamResponse(events, headers={"X-Observation-Id": wanted.observation_id})
+    return events_response(services, events, headers={"X-Observation-Id": wanted.observation_id})
 
 
 @router.get("/api/chat/users/{user_id}/sessions")

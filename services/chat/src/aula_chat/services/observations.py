@@ -4,7 +4,7 @@ An observation has a name, is renewed by whoever asked for it, and ends when it 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -17,9 +17,11 @@ from aula_chat.domain.events import (
     without_text,
 )
 from aula_chat.domain.messages import Message
+from aula_chat.domain.readers import CutReason, ReaderKind
 from aula_chat.domain.sessions import Session
 from aula_chat.domain.streams import Phase, Stream
 from aula_chat.services.conclusions import question_message
+from aula_chat.services.readers import Readers
 from aula_chat.services.streams import Streams
 from aula_common.clock import Clock
 from aula_common.errors import NotFoundError, UnavailableError
@@ -47,6 +49,7 @@ class Observations:
         stored_streams: "StreamRepository",
         renewals: "ObservationRepository",
         streams: Streams,
+        readers: Readers,
         clock: Clock,
         lifetime: float,
     ) -> None:
@@ -55,6 +58,7 @@ class Observations:
         self._stored_streams = stored_streams
         self._renewals = renewals
         self._streams = streams
+        self._readers = readers
         self._clock = clock
         self._lifetime = lifetime
         self._renewed_here: dict[str, float] = {}
@@ -160,18 +164,21 @@ class Observations:
             "observer",
             {"message": "You are observing this session.", "streamActive": stream is not None},
         )
-        if history:
-            yield b"".join(_history_frames(history, with_text=with_text))
+        for frame in _history_frames(history, with_text=with_text):
+            yield frame
+        history = ()  # not held for as long as the observer stays
         while True:
             if stream is None:
                 if not wait_for_next:
                     return
                 stream = await self._next_stream(session_id, seen)
                 if stream is None:
+                    self._readers.cut(CutReason.SENT_AWAY)
                     yield notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})
                     return
             last = b""
-            async with aclosing(self._streams.follow_stream(stream, after)) as frames:
+            frames = self._streams.follow_stream(stream, after, kind=ReaderKind.OBSERVER)
+            async with aclosing(frames):
                 async for last in frames:
                     yield last if with_text else b"".join(map(without_text, split_frames(last)))
             if last and not any(map(is_terminal, split_frames(last))):
@@ -201,6 +208,7 @@ class Observations:
                 upcoming = asyncio.create_task(_next(events), name="next event observed")
                 await asyncio.wait({upcoming, expiry}, return_when=asyncio.FIRST_COMPLETED)
                 if expiry.done():
+                    self._readers.cut(CutReason.NOT_RENEWED)
                     yield notice_frame("ended", {"reason": "not_renewed"})
                     return
                 try:
@@ -228,14 +236,16 @@ class Observations:
                 return
 
 
-def _history_frames(messages: Sequence[Message], *, with_text: bool) -> list[bytes]:
-    frames = [notice_frame("history-start", {})]
+def _history_frames(messages: Sequence[Message], *, with_text: bool) -> Iterator[bytes]:
+    if not messages:
+        return
+    yield notice_frame("history-start", {})
     for message in messages:
         data = {"role": str(message.role), "timestamp": message.created_at}
         if with_text:
             data["content"] = message.content
-        frames.append(notice_frame("history", data))
-    return [*frames, notice_frame("history-end", {})]
+        yield notice_frame("history", data)
+    yield notice_frame("history-end", {})
 
 
 async def _next(events: AsyncGenerator[bytes, None]) -> bytes:

@@ -1,13 +1,17 @@
 """What readers follow: a stream's frames in this process's memory, and how far they may see.
 
-A reader is a position in this list and nothing more, so any number of readers costs one copy of
-the text, and a slow one holds up nobody.
+A reader is a position in this list and the one piece that is being sent to it, so any number of
+readers costs one copy of the text, and a slow one holds up nobody.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Callable
 
 from aula_chat.domain.events import is_terminal, notice_frame
+from aula_chat.domain.readers import CutReason
+
+PIECE_BYTES = 16 * 1024  # handed to a reader at a time, unless one frame is larger
 
 
 class StreamView:
@@ -25,6 +29,7 @@ class StreamView:
         self.abandoned = False
         self.closing: bytes | None = None
         self._changed = asyncio.Event()
+        self._ends = [0]  # where each frame ends, in bytes from the first one's beginning
 
     @property
     def ended(self) -> bool:
@@ -34,6 +39,7 @@ class StreamView:
     def append(self, frame: bytes) -> int:
         """Add the next frame; its number. Readers see it when it is released."""
         self.frames.append(frame)
+        self._ends.append(self._ends[-1] + len(frame))
         return len(self.frames)
 
     def release(self, number: int) -> None:
@@ -41,6 +47,17 @@ class StreamView:
         if number > self.released:
             self.released = min(number, len(self.frames))
             self._wake()
+
+    def behind(self, position: int) -> int:
+        """The released bytes after that number."""
+        return self._ends[self.released] - self._ends[position]
+
+    def piece(self, position: int) -> tuple[bytes, int]:
+        """The released frames after that number, as many as one piece holds; the last's number."""
+        limit = self._ends[position] + PIECE_BYTES
+        end = bisect_right(self._ends, limit, lo=position + 1, hi=self.released + 1) - 1
+        end = max(end, position + 1)
+        return b"".join(self.frames[position:end]), end
 
     def degrade(self, *, degraded: bool) -> None:
         """Tell the readers that the log is away, or that it is back."""
@@ -72,27 +89,56 @@ class StreamView:
         event.set()
 
 
-async def follow(view: StreamView, after: int = 0) -> AsyncGenerator[bytes, None]:
-    """The frames after that number as they come, to the terminal one.
+async def follow(
+    view: StreamView,
+    after: int = 0,
+    *,
+    buffer_bytes: int | None = None,
+    cut: Callable[[CutReason], None] | None = None,
+) -> AsyncGenerator[bytes, None]:
+    """The frames after that number as they come, to the terminal one, in bounded pieces.
 
-    Frames that are there together come in one piece. Unnumbered notices tell `degraded`, and
-    `reconnect` where the view ends without a terminal event.
+    Unnumbered notices tell `degraded`, and `reconnect` where this ends without a terminal event;
+    `cut` then hears why. A reader takes the next piece when its socket has taken the last. It is
+    too slow if more than `buffer_bytes` were released meanwhile that it has not got. What was
+    there when it came, or came in one go while it waited, doesn't count until it has been level
+    with that; nor does anything once the stream has ended, as no more will come.
     """
     position, told = after, False
+    reason: CutReason | None
+    level: int | None = None  # up to here nothing is the reader's own delay
     while True:
         if view.degraded and not told:
             yield notice_frame("degraded", {})
         told = view.degraded
         if position < view.released:
-            start, position = position, view.released
-            yield b"".join(view.frames[start:position])
+            if (
+                buffer_bytes is not None
+                and level is not None
+                and position >= level
+                and view.behind(position) > buffer_bytes
+                and not view.ended
+            ):
+                reason, notice = CutReason.SLOW, _SLOW
+                break
+            data, position = view.piece(position)
+            yield data
         elif view.ended:
             return
         elif view.closing is not None:
-            yield view.closing
-            return
+            reason = None if is_terminal(view.closing) else CutReason.GONE
+            notice = view.closing
+            break
         elif view.abandoned:
-            yield notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})
-            return
+            reason, notice = CutReason.SENT_AWAY, _SENT_AWAY
+            break
         else:
             await view.changed()
+            level = view.released
+    if cut is not None and reason is not None:
+        cut(reason)
+    yield notice
+
+
+_SLOW = notice_frame("reconnect", {"reason": "slow", "retryAfterMs": 1000})
+_SENT_AWAY = notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})

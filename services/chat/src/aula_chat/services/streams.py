@@ -17,12 +17,14 @@ from aula_chat.domain.language_models import Turn
 from aula_chat.domain.models import Model, fallbacks_of, find_model
 from aula_chat.domain.ports import CreditAccounts, StreamLog
 from aula_chat.domain.prompts import Context, fit
+from aula_chat.domain.readers import ReaderKind
 from aula_chat.domain.streams import Phase, Reservation, Stream, claim_of
 from aula_chat.services.conclusions import Conclusions, question_message
 from aula_chat.services.followers import LogFollowers
 from aula_chat.services.generation import Generator
 from aula_chat.services.leases import Leases
 from aula_chat.services.live_streams import LiveStream, LiveStreams
+from aula_chat.services.readers import Readers
 from aula_chat.services.recoveries import Recoveries
 from aula_chat.services.stream_view import follow
 from aula_common.clock import Clock
@@ -57,6 +59,7 @@ class Streams:
         conclusions: Conclusions,
         recoveries: Recoveries,
         followers: LogFollowers,
+        readers: Readers,
         supervisor: Supervisor,
         clock: Clock,
         owner: str,
@@ -73,6 +76,7 @@ class Streams:
         self._conclusions = conclusions
         self._recoveries = recoveries
         self._followers = followers
+        self._readers = readers
         self._supervisor = supervisor
         self._clock = clock
         self._owner = owner
@@ -123,14 +127,23 @@ class Streams:
         )
         return stream
 
-    async def follow_stream(self, stream: Stream, after: int = 0) -> AsyncGenerator[bytes, None]:
-        """The frames of a stream after that number, from memory here or from its log."""
+    async def follow_stream(
+        self, stream: Stream, after: int = 0, *, kind: ReaderKind = ReaderKind.OWN
+    ) -> AsyncGenerator[bytes, None]:
+        """The frames of a stream after that number, from memory here or from its log.
+
+        A reader that is too slow is told to come back, and its frames end there.
+        """
         with ExitStack() as stack:
+            stack.enter_context(self._readers.reading(kind))
             if (live := self._live.find(stream.id)) is not None:
                 view = live.view
             else:
                 view = stack.enter_context(self._followers.following(stream))
-            async with aclosing(follow(view, after)) as frames:
+            frames = follow(
+                view, after, buffer_bytes=self._readers.buffer_bytes, cut=self._readers.cut
+            )
+            async with aclosing(frames):
                 async for data in frames:
                     yield data
 
