@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import httpx
 import pytest
 from e2e_people import People
 from fault_checks import Cell, Scene, Victim, check_kept
+from fault_provider import Attempts
 from fault_victims import victim_of
 
 from aula_common.ids import new_id
@@ -30,30 +29,6 @@ def impatient(platform: Platform, patience_lost: dict[str, str]) -> Iterator[Vic
     """A chat process for all cells in which a model answers in the end."""
     with victim_of(platform, **patience_lost) as made:
         yield made
-
-
-@dataclass(frozen=True)
-class Attempts:
-    """What the provider saw of a cell: who was asked, and how each attempt ended."""
-
-    requests: list[dict[str, Any]]
-
-    @classmethod
-    async def of(cls, platform: Platform, nonce: str) -> "Attempts":
-        """Those that carried the nonce."""
-        async with httpx.AsyncClient() as client:
-            answer = await client.get(f"{platform.bedrock.url}/requests", params={"nonce": nonce})
-        return cls(answer.json()["requests"])
-
-    @property
-    def outcomes(self) -> list[str]:
-        """How they ended, in their order."""
-        return [request["outcome"] for request in self.requests]
-
-    @property
-    def models(self) -> list[str]:
-        """Who was asked, each once, in their order."""
-        return list(dict.fromkeys(request["modelId"] for request in self.requests))
 
 
 async def told(scene_people: People, faults: str) -> tuple[Scene, str]:
