@@ -1,11 +1,12 @@
 """A victim among replicas, and the table that the run ends with."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
 import pytest
 from e2e_people import People, people_of
 from fault_checks import Cell, Victim
+from fault_places import Begin, MakeVictim
 from fault_victims import victim_of
 
 from aula_devstack.platform import Platform
@@ -21,7 +22,7 @@ async def people(platform: Platform) -> AsyncIterator[People]:
 
 
 @pytest.fixture
-def make_victim(platform: Platform) -> Iterator[Callable[..., Victim]]:
+def make_victim(platform: Platform) -> Iterator[MakeVictim]:
     """Starts a chat process for one cell, with the variables given."""
     with ExitStack() as stack:
 
@@ -32,13 +33,13 @@ def make_victim(platform: Platform) -> Iterator[Callable[..., Victim]]:
 
 
 @pytest.fixture
-def victim(make_victim: Callable[..., Victim]) -> Victim:
+def victim(make_victim: MakeVictim) -> Victim:
     """A second chat process for one cell."""
     return make_victim()
 
 
 @pytest.fixture
-def cell() -> Callable[[str, str], Cell]:
+def cell() -> Begin:
     """Begins a cell of the table."""
 
     def begin(fault: str, phase: str) -> Cell:

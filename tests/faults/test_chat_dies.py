@@ -1,16 +1,14 @@
 """A chat process is killed, or sleeps past its lease, at each phase of a stream."""
 
 import asyncio
-from collections.abc import Callable
 
 import httpx
 import pytest
 from e2e_people import People, eventually
-from fault_checks import Cell, Place, Scene, Victim, check_kept, check_nothing_happened
+from fault_checks import Place, Scene, Victim, check_kept, check_nothing_happened
+from fault_places import P2, P3, P4, P5, P6, Begin
 
 from aula_devstack.platform import Platform
-
-Begin = Callable[[str, str], Cell]
 
 
 async def test_killed_when_reserved(
@@ -29,11 +27,11 @@ async def test_killed_when_reserved(
 @pytest.mark.parametrize(
     ("place", "status"),
     [
-        pytest.param(Place("P2 asked", "asked"), "interrupted", marks=pytest.mark.deep),
-        (Place("P3 amid tokens", "chunk", 20), "interrupted"),
-        pytest.param(Place("P4 usage in", "answered"), "interrupted", marks=pytest.mark.deep),
-        (Place("P5 stored", "stored"), "complete"),
-        pytest.param(Place("P6 settled", "settled"), "complete", marks=pytest.mark.deep),
+        pytest.param(P2, "interrupted", marks=pytest.mark.deep),
+        (P3, "interrupted"),
+        pytest.param(P4, "interrupted", marks=pytest.mark.deep),
+        (P5, "complete"),
+        pytest.param(P6, "complete", marks=pytest.mark.deep),
     ],
     ids=str,
 )
@@ -58,9 +56,9 @@ async def test_killed_later(
 @pytest.mark.parametrize(
     "place",
     [
-        pytest.param(Place("P2 asked", "asked"), marks=pytest.mark.deep),
-        Place("P3 amid tokens", "chunk", 20),
-        pytest.param(Place("P5 stored", "stored"), marks=pytest.mark.deep),
+        pytest.param(P2, marks=pytest.mark.deep),
+        P3,
+        pytest.param(P5, marks=pytest.mark.deep),
     ],
     ids=str,
 )

@@ -1,17 +1,16 @@
 """A chat process is killed, or sleeps past its lease, while others read what it writes."""
 
 import asyncio
-from collections.abc import Callable
 
 import httpx
 import pytest
 from e2e_people import People, Shown, eventually
 from fault_checks import Cell, Place, Scene, Victim, check_kept
+from fault_places import Begin
 from fault_readers import asking, following, observing, reading
 
 from aula_devstack.platform import Platform
 
-Begin = Callable[[str, str], Cell]
 P7 = "P7 followed"
 EARLY = Place(P7, "chunk", 10)
 LATE = Place(P7, "chunk", 25)

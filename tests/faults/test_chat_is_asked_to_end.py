@@ -1,18 +1,17 @@
 """A chat process is asked to end at a phase of a stream: it ends, hands over, loses nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from e2e_people import People, Shown, collect, eventually
 from fault_checks import Cell, Place, Scene, Victim, check_kept
+from fault_places import P2, P3, P4, P5, Begin, MakeVictim
 
 from aula_devstack.platform import Platform
 
-Begin = Callable[[str, str], Cell]
-P3 = Place("P3 amid tokens", "chunk", 20)
 PATIENT = "60"  # seconds, far more than a stream needs
 
 
@@ -52,17 +51,17 @@ async def _asked_to_end_at(
 @pytest.mark.parametrize(
     "place",
     [
-        pytest.param(Place("P2 asked", "asked"), marks=pytest.mark.deep),
+        pytest.param(P2, marks=pytest.mark.deep),
         P3,
-        pytest.param(Place("P4 usage in", "answered"), marks=pytest.mark.deep),
-        pytest.param(Place("P5 stored", "stored"), marks=pytest.mark.deep),
+        pytest.param(P4, marks=pytest.mark.deep),
+        pytest.param(P5, marks=pytest.mark.deep),
     ],
     ids=str,
 )
 async def test_asked_to_end_finishes_what_ends_in_time(
     platform: Platform,
     people: People,
-    make_victim: Callable[..., Victim],
+    make_victim: MakeVictim,
     cell: Begin,
     place: Place,
 ) -> None:
@@ -118,7 +117,7 @@ async def test_asked_to_end_sends_readers_of_others_streams_away(
     platform: Platform,
     people: People,
     victim: Victim,
-    make_victim: Callable[..., Victim],
+    make_victim: MakeVictim,
     cell: Begin,
 ) -> None:
     now, scene = cell("SIGTERM chat", "P7 read elsewhere"), await Scene.set(people)

@@ -1,13 +1,14 @@
 """A client is cut off: the answer goes on without it."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from e2e_people import People, Shown
-from fault_checks import Cell, Place, Scene, Victim, check_kept
+from fault_checks import Place, Scene, Victim, check_kept
+from fault_places import P2, P3, P4, Begin
 from fault_provider import Attempts
 from fault_readers import chunks, following, reading
 from raw_reader import Leave, raw_reader
@@ -18,10 +19,6 @@ from aula_devstack.servers.gateway import Gateway
 from aula_devstack.servers.ports import Ports
 from aula_devstack.temporary import temporary_home
 from aula_devstack.workspace import caddyfile
-
-Begin = Callable[[str, str], Cell]
-P3 = Place("P3 amid tokens", "chunk", 20)
-PLACES = [Place("P2 asked", "asked"), P3, Place("P4 usage in", "answered")]
 
 
 @contextmanager
@@ -51,7 +48,7 @@ def address_of(platform: Platform, victim: Victim, way: str) -> Iterator[str]:
 @pytest.mark.deep
 @pytest.mark.parametrize("leave", list(Leave), ids=str)
 @pytest.mark.parametrize("way", ["direct", "gateway"])
-@pytest.mark.parametrize("place", PLACES, ids=str)
+@pytest.mark.parametrize("place", [P2, P3, P4], ids=str)
 async def test_client_is_cut_off(
     platform: Platform,
     people: People,

@@ -5,22 +5,19 @@ one wakes; here each stands alone.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from e2e_people import People, eventually
-from fault_checks import Cell, Place, Scene, Victim, check_kept
+from fault_checks import Place, Scene, Victim, check_kept
+from fault_places import P3, P4, Begin, MakeVictim
 from fault_readers import asking, following, reading
 
 from aula_devstack.platform import Platform
 from aula_devstack.testing.tcp_proxy import TcpProxy, tcp_proxy
 
-Begin = Callable[[str, str], Cell]
-MakeVictim = Callable[..., Victim]
-P3 = Place("P3 amid tokens", "chunk", 20)
-P4 = Place("P4 usage in", "answered")
 EARLY = Place(P3.phase, "chunk", 10)
 # the provider is far ahead of the failpoints, so that nothing waits for it
 QUICK = "Tell me a story. [[tokens=60]] [[pace=1]]"

@@ -1,18 +1,18 @@
 """The provider refuses, stalls, breaks off, or counts nonsense, at a phase of a stream."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 from e2e_people import People
-from fault_checks import Cell, Scene, Victim, check_kept
+from fault_checks import Scene, Victim, check_kept
+from fault_places import Begin
 from fault_provider import Attempts
 from fault_victims import victim_of
 
 from aula_common.ids import new_id
 from aula_devstack.platform import Platform
 
-Begin = Callable[[str, str], Cell]
 SONNET = "anthropic.claude-3-sonnet-20240229-v1:0"
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 TOKENS = 40

@@ -5,7 +5,7 @@ The numbers, names and data must be exactly what the first reader got.
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +14,11 @@ import pytest
 import redis
 from e2e_people import People, Shown, collect, eventually
 from fault_checks import Cell, Scene, Victim
+from fault_places import Begin
 
 from aula_devstack.platform import Platform
 from aula_devstack.sse_client import SseEvent
 
-Begin = Callable[[str, str], Cell]
 TOKENS = 38
 QUESTION = f"Tell me a story. [[tokens={TOKENS}]] [[pace=25]]"
 EVENTS = TOKENS + 3  # start, model, each token, complete

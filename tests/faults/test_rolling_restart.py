@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 from e2e_people import People, Person, Shown, eventually
-from fault_checks import Cell, Victim
+from fault_checks import Victim
+from fault_places import Begin
 
 from aula_devstack.sse_client import sse_events
 
-Begin = Callable[[str, str], Cell]
 STREAMS = 50
 PACE_MS = 200
 SHORT, LONG = 40, 200  # tokens: the long ones still run when the first process has been replaced

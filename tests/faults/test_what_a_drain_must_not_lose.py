@@ -8,6 +8,7 @@ import httpx
 import pytest
 from e2e_people import People, Shown, collect
 from fault_checks import STORY, Cell, Place, Scene, Victim, check_kept
+from fault_places import P2, P3, P4, P5, Begin
 
 from aula_devstack.platform import Platform
 from aula_devstack.sse_client import SseParser
@@ -15,8 +16,6 @@ from aula_devstack.testing.tcp_proxy import Strike, tcp_proxy
 
 pytestmark = pytest.mark.deep
 
-Begin = Callable[[str, str], Cell]
-P3 = Place("P3 amid tokens", "chunk", 20)
 PATIENT = "60"  # seconds, far more than a stream needs
 ENDLESS = "600"  # a lease that no test waits for
 # longer than the seconds that a server gives its connections at the very end
@@ -107,10 +106,10 @@ async def test_a_second_sigterm_ends_it_before_its_deadline_and_another_recovers
 @pytest.mark.parametrize(
     ("place", "event", "settlement"),
     [
-        (Place("P2 asked", "asked"), "error", "settled"),
-        (Place("P4 usage in", "answered"), "error", "settled"),
+        (P2, "error", "settled"),
+        (P4, "error", "settled"),
         # its settlement hangs: any process settles it from the stored intent
-        (Place("P5 stored", "stored"), "complete", "pending"),
+        (P5, "complete", "pending"),
     ],
     ids=str,
 )
