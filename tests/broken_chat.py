@@ -236,7 +236,7 @@ BREACHES = {
 
 def environment() -> dict[str, str]:
     """What a process needs to be started with for the breach that this run asks for, if any."""
-    if VARIABLE not in os.environ:
+    if os.environ.get(VARIABLE) not in BREACHES:
         return {}
     return {VARIABLE: os.environ[VARIABLE], "PYTHONPATH": str(Path(__file__).parent)}
 

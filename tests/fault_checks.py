@@ -146,7 +146,7 @@ async def check_nothing_happened(cell: Cell, scene: Scene) -> None:
         balance = await scene.student.credits()
         return bool(balance["available"] == scene.available and balance["held"] == 0)
 
-    cell.check("full refund", await eventually(returned))
+    await cell.reach("full refund", returned)
     await check_goes_on(cell, scene)
 
 
@@ -224,7 +224,7 @@ async def check_goes_on(cell: Cell, scene: Scene) -> None:
         assert answer.status_code in {httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE}, answer.text
         return answer.status_code == httpx.codes.OK and "event: complete" in answer.text
 
-    cell.check("next message works", await eventually(works))
+    await cell.reach("next message works", works)
     admin = await scene.people.admin()
     found = await admin.call("GET", "/api/accounting/reconciliation", 200)
     assert found["discrepancies"] == []

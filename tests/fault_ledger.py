@@ -88,7 +88,7 @@ async def check_at_rest(cell: Cell, scene: Scene, platform: Platform) -> None:
         async def at_rest() -> bool:
             return not await ledger.left_open()
 
-        cell.check("nothing left in a transaction", await eventually(at_rest))
+        await cell.reach("nothing left in a transaction", at_rest)
 
 
 async def _connect(url: str, *, name: str) -> asyncpg.Connection:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from e2e_people import People, Shown, collect, eventually
+from e2e_people import People, Shown, collect
 from fault_checks import Cell, Place, Scene, Victim, check_kept
 from fault_places import P2, P3, P4, P5, Begin, MakeVictim
 
@@ -26,7 +26,7 @@ async def _takes_nothing_new(now: Cell, victim: Victim) -> None:
         async def not_ready() -> bool:
             return (await client.get("/readyz")).status_code == 503
 
-        now.check("not ready at once", await eventually(not_ready))
+        await now.reach("not ready at once", not_ready)
         refused = await client.get("/api/chat/sessions")
         now.check(
             "503 for the new", refused.status_code == 503 and "Retry-After" in refused.headers

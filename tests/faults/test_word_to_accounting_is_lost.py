@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from e2e_people import People, eventually
+from e2e_people import People
 from fault_checks import (
     Scene,
     Victim,
@@ -126,7 +126,7 @@ async def test_initialize_comes_after_its_abort(
     async def came() -> bool:
         return await counted(platform, refused) == before + 1
 
-    now.check("refused when it came", await eventually(came))
+    await now.reach("refused when it came", came)
     await check_nothing_happened(now, scene)
 
 
