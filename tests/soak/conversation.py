@@ -40,7 +40,7 @@ class Conversation:
     @property
     def stream_id(self) -> str:
         """Of the stream, once something of it was shown."""
-        return self._first.last_id.rpartition(".")[0] or f"of {self._scene.session_id}"
+        return self._first.stream_id or f"of {self._scene.session_id}"
 
     async def run(self) -> None:
         """Ask, and return when all readers know the end. AssertionError if they never do."""
@@ -124,8 +124,11 @@ class Conversation:
             self._observer, f"/api/monitoring/students/{student}/sessions/{session_id}/observe"
         )
 
-    async def check(self, where: str) -> None:
-        """All that must hold once everything is at rest; AssertionError names what does not."""
+    async def check(self, where: str, *, log_kept: bool) -> None:
+        """All that must hold once everything is at rest; AssertionError names what does not.
+
+        Where the log was `log_kept`, it has told everything to everyone.
+        """
         cell = Cell(where, f"stream {self.stream_id}")
         answer = await self._scene.answer()
         cell.check("stored, free and settled", answer)
@@ -134,6 +137,12 @@ class Conversation:
         followers = list(self._followers())
         for follower in followers:
             check_shown(cell, answer, follower.shown, after=follower.after)
+            reloads = follower.ended and bool(follower.shown.terminal.get("reload"))
+            self._world.counts["reloads"] += reloads
+            if log_kept:
+                cell.check("told all, not to reload", not reloads)
+        if not self._first.shown.terminal.get("reload"):
+            cell.check("shown ⊇ stored", self._first.shown.text == answer["content"])
         self._check_same(cell, followers)
         check_log(cell, logged(self._world.platform, stream_of(answer)), answer["content"])
         await check_settled(cell, self._scene, answer)
@@ -163,17 +172,9 @@ class Conversation:
             cell.check("told as it is stored", end["status"] == answer["status"])
         else:
             cell.check("told as it is stored", answer["status"] == "interrupted")
-        if not end.get("reload") and self._first.shown.numbers[-1] == len(
-            self._first.shown.numbers
-        ):
-            cell.check("all was told", self._first.shown.text == answer["content"])
         counts[f"ended: {answer['status']}"] += 1
         counts["recovered"] += end.get("code") == "STREAM_INTERRUPTED"
         counts["settled late"] += end["settlement"] == "pending"
-        counts["reloads"] += any(
-            follower.ended and bool(follower.shown.terminal.get("reload"))
-            for follower in self._followers()
-        )
         counts["degraded"] += any(follower.degraded for follower in self._followers())
 
 

@@ -37,6 +37,11 @@ class Follower:
         self._counts = counts
 
     @property
+    def stream_id(self) -> str:
+        """Of the stream that it reads; empty until something of it was shown."""
+        return self.last_id.rpartition(".")[0]
+
+    @property
     def ended(self) -> bool:
         """Whether it was told how the stream ended."""
         return any(event.event in TERMINAL for event in self.shown.events)
@@ -116,7 +121,7 @@ async def follow_to_end(
             more = await follower.read("GET", url, leave_after=leave)
         else:
             more = await follower.read("POST", url, leave_after=leave, **asks)
-        assert more or follower.ended, f"nothing at {url} after {follower.last_id or 'the start'}"
+        assert more or follower.ended, f"stream {follower.stream_id}: came back to nothing at {url}"
         if len(follower.shown.events) == before:
             await asyncio.sleep(_PAUSE_SECONDS)
 

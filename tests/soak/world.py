@@ -23,7 +23,7 @@ from aula_devstack.testing.platform import QUICK
 _CREDITS = 100_000
 _REST_SECONDS = 90
 _ENVIRONMENT = {**QUICK, "PROVIDER_IDLE_SECONDS": "3", "ACCESS_TOKEN_SECONDS": "3600"}
-_NOT_AT_REST = {"live": True}, {"unsettled": True}
+_IDLE = "aula_streams_running 0.0"
 
 
 @dataclass
@@ -57,29 +57,46 @@ class World:
         await asyncio.to_thread(process.wait_ready)
 
     async def come_to_rest(self) -> None:
-        """Wait until nothing runs, is held or is unsettled; AssertionError if that never comes."""
-        await eventually(self._at_rest, within=_REST_SECONDS)
+        """Wait until nothing runs, is held or is unsettled; AssertionError says what still does."""
+        found: list[str] = []
 
-    async def _at_rest(self) -> bool:
+        async def at_rest() -> bool:
+            found[:] = await self._unrest()
+            return not found
+
+        try:
+            await eventually(at_rest, within=_REST_SECONDS)
+        except AssertionError as never:
+            raise AssertionError(f"never at rest: {', '.join(found)}") from never
+
+    async def _unrest(self) -> list[str]:
         try:
             admin = await self.people.admin()
             ledger = await admin.client.get("/api/accounting/reconciliation")
-            metrics = [await admin.client.get(f"{url}/metrics") for url in self.urls.values()]
-        except httpx.HTTPError:
-            return False
+            metrics = {
+                name: (await admin.client.get(f"{url}/metrics")).text
+                for name, url in self.urls.items()
+            }
+        except httpx.HTTPError as error:
+            return [f"{type(error).__name__} {error}"]
         if ledger.status_code != httpx.codes.OK:
-            return False
-        assert ledger.json()["balanced"], ledger.text
-        return (
-            ledger.json()["totals"]["held"] == 0
-            and all("aula_streams_running 0.0" in answer.text for answer in metrics)
-            and not await asyncio.to_thread(self._unfinished)
-        )
+            return [f"the ledger answers {ledger.status_code}"]
+        assert ledger.json()["balanced"], f"reconciliation: {ledger.text}"
+        held = ledger.json()["totals"]["held"]
+        return [
+            *([f"{held} credits are held"] if held else []),
+            *(f"{name} runs streams" for name, text in metrics.items() if _IDLE not in text),
+            *await asyncio.to_thread(self._unfinished),
+        ]
 
-    def _unfinished(self) -> int:
+    def _unfinished(self) -> list[str]:
         with pymongo.MongoClient[dict[str, Any]](self.platform.mongo.url) as client:
             streams = client["aula_chat"]["streams"]
-            return sum(streams.count_documents(query) for query in _NOT_AT_REST)
+            return [
+                f"stream {found['_id']} is {state}"
+                for state in ("live", "unsettled")
+                for found in streams.find({state: True}, {"_id": 1})
+            ]
 
 
 @contextmanager
