@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 from e2e_people import People
-from fault_checks import Scene, Victim, check_kept
+from fault_checks import Scene, Victim, check_kept, stream_of
 from fault_places import Begin
 from fault_provider import Attempts
 from fault_victims import victim_of
@@ -212,9 +212,7 @@ async def test_usage_is_absurd(
         )
     charge = answer["metadata"]["credits"]
     now.check("zero is zero", (charge == 0) is (usage.believed == (0, 0)))
-    admin = await people.admin()
-    stream_id = answer["metadata"]["streamingSessionId"]
-    reservation = await admin.call("GET", f"/api/accounting/streaming/{stream_id}", 200)
+    reservation = await scene.reservation(stream_of(answer))
     overrun = reservation["settlement"]["overrun"]
     now.check("overrun flagged", (overrun > 0) is usage.beyond_hold)
     if usage.beyond_hold:
