@@ -1,11 +1,25 @@
 """Prometheus metrics, one registry for each application rather than one for the process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+
+
+class _ReadCounter(Collector):
+    """A collector of one counter without labels, whose value is `read`."""
+
+    def __init__(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        self._name = name
+        self._help_text = help_text
+        self._read = read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._help_text, value=self._read())
 
 
 class Metrics:
@@ -26,6 +40,10 @@ class Metrics:
     def counter(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Counter:
         """A number that only grows."""
         return Counter(f"aula_{name}", help_text, labels, registry=self.registry)
+
+    def counter_of(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """A number that only grows and is asked for at each scrape."""
+        self.registry.register(_ReadCounter(f"aula_{name}", help_text, read))
 
     def gauge(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Gauge:
         """A number that goes up and down."""

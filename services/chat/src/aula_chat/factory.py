@@ -12,11 +12,13 @@ from aula_chat.clients.failpoints import FailingAccounts, FailingModel
 from aula_chat.domain.language_models import LanguageModel
 from aula_chat.domain.ports import CreditAccounts
 from aula_chat.services.conclusions import Conclusions
+from aula_chat.services.fences import Fences
 from aula_chat.services.followers import LogFollowers
 from aula_chat.services.generation import Generator
 from aula_chat.services.handover import Handover
 from aula_chat.services.leases import Leases
 from aula_chat.services.live_streams import LiveStreams
+from aula_chat.services.log_health import LogHealth
 from aula_chat.services.log_writer import LogWriter
 from aula_chat.services.messages import Messages
 from aula_chat.services.models import Models
@@ -26,6 +28,7 @@ from aula_chat.services.recoveries import Recoveries
 from aula_chat.services.sessions import Sessions
 from aula_chat.services.settlements import Settlements
 from aula_chat.services.streams import Streams
+from aula_chat.services.unsettled import UnsettledIntents
 from aula_chat.settings import Settings
 from aula_chat.storage.database import Document, ensure_indexes
 from aula_chat.storage.messages import MessageRepository
@@ -51,6 +54,7 @@ _APPLICATION = "aula-chat"
 _LOG_TIMEOUT_SECONDS = 0.25  # longer without acknowledgement and readers are served from memory
 _LOG_SPARE_SECONDS = 300  # a log outlives the longest stream by so much
 _RELAY_SECONDS = 2
+_LOOK_SECONDS = 5
 _CLOSE_SECONDS = 3  # at the end of the process, for background work to be cancelled
 _START_RETRY_SECONDS = 1
 
@@ -121,21 +125,39 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         live = LiveStreams(
             capacity=durations.max_streams_per_process,
             replay_seconds=durations.replay_seconds,
-            running=metrics.gauge("streams_running", "Streams that this process generates."),
+            running=metrics.gauge(
+                "streams_running", "Streams that this process generates or begins."
+            ),
+        )
+        fences = Fences(
+            metrics.counter(
+                "fences_lost",
+                "Streams lost to another process, by where it was noticed.",
+                ["where"],
+            )
         )
         leases = Leases(
             stream_store,
             clock=clock,
             seconds=durations.stream_lease_seconds,
-            fences_lost=metrics.counter("fences_lost", "Streams taken by another process."),
+            fences=fences,
         )
-        writer = LogWriter(log, renew=leases.renew, supervisor=supervisor, ttl_seconds=log_ttl)
+        health = LogHealth(clock=clock, metrics=metrics)
+        writer = LogWriter(
+            log,
+            renew=leases.renew,
+            supervisor=supervisor,
+            health=health,
+            fences=fences,
+            clock=clock,
+            ttl_seconds=log_ttl,
+        )
         settlements = Settlements(
             accounts=accounts,
             streams=stream_store,
             messages=message_store,
-            unsettled=metrics.gauge("streams_unsettled", "Ended streams not yet settled."),
         )
+        unsettled = UnsettledIntents(streams=stream_store, clock=clock, metrics=metrics)
         conclusions = Conclusions(
             streams=stream_store,
             messages=message_store,
@@ -156,10 +178,11 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             grace=durations.checkpoint_seconds,
             runs_here=live.runs,
             recovered=metrics.counter("streams_recovered", "Streams ended for a dead process."),
+            fences=fences,
         )
         readers = Readers(
             buffer_bytes=durations.reader_buffer_bytes,
-            reading=metrics.gauge("readers", "Readers of streams connected here.", ["kind"]),
+            reading=metrics.gauge("readers", "Readers that follow a stream here.", ["kind"]),
             cut=metrics.counter(
                 "readers_cut", "Readers ended here before their stream.", ["reason"]
             ),
@@ -171,6 +194,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             conclusions=conclusions,
             leases=leases,
             writer=writer,
+            fences=fences,
             clock=clock,
             max_duration=durations.max_streaming_duration,
             checkpoint_every=durations.checkpoint_seconds,
@@ -189,6 +213,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             recoveries=recoveries,
             followers=followers,
             readers=readers,
+            fences=fences,
             supervisor=supervisor,
             clock=clock,
             owner=owner,
@@ -218,6 +243,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         supervisor.spawn(followers.run(), name="follow logs")
         supervisor.every(durations.recovery_seconds, recoveries.sweep, name="recover streams")
         supervisor.every(_RELAY_SECONDS, settlements.relay, name="settle late")
+        supervisor.every(_LOOK_SECONDS, unsettled.look, name="count what is unsettled")
 
         handover = Handover(
             streams=stream_store,

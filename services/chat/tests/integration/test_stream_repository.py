@@ -16,6 +16,7 @@ from aula_chat.domain.streams import (
     Phase,
     Settlement,
     Stream,
+    Unsettled,
     intent_of,
 )
 from aula_chat.storage.streams import StreamRepository
@@ -235,6 +236,26 @@ async def test_what_is_unsettled_is_listed_once_it_is_free_until_it_is_settled(
     settled = await streams.find(made[0].id)
     assert settled is not None
     assert settled.settlement == SETTLED
+
+
+async def test_every_end_counts_as_unsettled_from_its_write_to_its_settlement(
+    streams: StreamRepository,
+) -> None:
+    assert await streams.measure_unsettled() == Unsettled()
+    made = []
+    for minute in range(4):
+        one = await claimed(streams)
+        await end(streams, one, outcome(), ended_at=MOMENT + timedelta(minutes=minute))
+        made.append(one)
+    await claimed(streams)  # has not ended
+    assert await streams.measure_unsettled() == Unsettled(4, MOMENT)  # nobody has freed them
+    await streams.release(made[0], settlement=SETTLED)
+    await streams.release(made[1], settlement=None)
+    later = MOMENT + timedelta(minutes=1)
+    assert await streams.measure_unsettled() == Unsettled(3, later)
+    assert await streams.measure_unsettled(limit=2) == Unsettled(2, later)
+    await streams.record_settlement(made[1].id, SETTLED)
+    assert (await streams.measure_unsettled()).count == 2
 
 
 async def test_a_key_leads_to_the_stream_that_it_began(streams: StreamRepository) -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from prometheus_client import Gauge
 from stream_builders import outcome, stream
 
 from aula_chat.domain.errors import FenceLostError
@@ -74,7 +73,6 @@ def conclusions_over(recorder: Any) -> Conclusions:
         accounts=recorder,
         streams=recorder,
         messages=recorder,
-        unsettled=Gauge("unsettled", "Of a test.", registry=None),
     )
     return Conclusions(
         streams=recorder,

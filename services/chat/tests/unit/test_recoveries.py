@@ -7,7 +7,9 @@ from memory_stream_log import MemoryStreamLog
 from prometheus_client import Counter
 from stream_builders import chunk, stream
 
+from aula_chat.domain.errors import FenceLostError
 from aula_chat.domain.streams import Checkpoint, ExpiredLease, Outcome, Stream
+from aula_chat.services.fences import Fences
 from aula_chat.services.recoveries import Recoveries
 from aula_common.errors import UnavailableError
 from aula_common.testing import ManualClock
@@ -32,6 +34,7 @@ class Orphanage:
         self.log = MemoryStreamLog()
         self.own: set[str] = set()
         self.given_up: set[str] = set()
+        self.fences_lost = Counter("fences_lost", "Of a test.", ["where"], registry=None)
         self.recoveries = Recoveries(
             streams=self,  # type: ignore[arg-type]  # what it needs of a repository
             log=self.log,
@@ -44,6 +47,7 @@ class Orphanage:
             grace=grace,
             runs_here=self.own.__contains__,
             recovered=Counter("recovered", "Of a test.", registry=None),
+            fences=Fences(self.fences_lost),
         )
 
     async def find_expired(self) -> list[ExpiredLease]:
@@ -143,3 +147,15 @@ async def test_the_text_is_of_whichever_knows_more() -> None:
     orphans.log.entries[ahead.id] = [(1, chunk(ahead.id, 1, "a"))]
     await orphans.recoveries.sweep()
     assert orphans.outcomes[ahead.id].text == "abc"
+
+
+async def test_a_recovery_that_is_overtaken_is_counted_as_a_lost_fence() -> None:
+    one = stream()
+    orphans = Orphanage(one)
+
+    async def overtaken(*_: Any, **__: Any) -> Stream:
+        raise FenceLostError
+
+    orphans.conclude = overtaken  # type: ignore[method-assign]  # another was quicker
+    assert not await orphans.recoveries.recover(one.id)
+    assert orphans.fences_lost.labels("recovery")._value.get() == 1

@@ -98,6 +98,14 @@ class ExpiredLease:
     given_up: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """How many ended streams accounting has not settled, and when the oldest of them ended."""
+
+    count: int = 0
+    oldest_ended_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """The stream document: the claim on the session, and all that recovery needs."""

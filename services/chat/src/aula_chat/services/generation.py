@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from aula_chat.domain.errors import FenceLostError
+from aula_chat.domain.fences import LossPlace
 from aula_chat.domain.language_models import (
     Finish,
     LanguageModel,
@@ -26,6 +27,7 @@ from aula_chat.domain.prompts import fit
 from aula_chat.domain.streams import Outcome, StreamCode
 from aula_chat.domain.tokens import estimate_tokens
 from aula_chat.services.conclusions import Conclusions, terminal_event
+from aula_chat.services.fences import Fences
 from aula_chat.services.leases import Leases
 from aula_chat.services.live_streams import Answer, LiveStream
 from aula_chat.services.log_writer import LogWriter
@@ -47,6 +49,7 @@ class Generator:
         conclusions: Conclusions,
         leases: Leases,
         writer: LogWriter,
+        fences: Fences,
         clock: Clock,
         max_duration: float,
         checkpoint_every: float,
@@ -57,6 +60,7 @@ class Generator:
         self._conclusions = conclusions
         self._leases = leases
         self._writer = writer
+        self._fences = fences
         self._clock = clock
         self._max_duration = max_duration
         self._checkpoint_every = checkpoint_every
@@ -89,7 +93,7 @@ class Generator:
             event, data = terminal_event(stored)
             self._emit(live, event, data, urgent=True)
         except FenceLostError:
-            live.lose()
+            self._fences.lose(live, LossPlace.END)
         except UnavailableError:
             _log.error("end not stored, left to recovery", stream=stream.id)
         finally:

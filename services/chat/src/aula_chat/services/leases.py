@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
+from aula_chat.domain.fences import LossPlace
 from aula_chat.domain.streams import Checkpoint
+from aula_chat.services.fences import Fences
 from aula_chat.services.live_streams import LiveStream
 from aula_common.clock import Clock
 from aula_common.logging import get_logger
@@ -19,11 +19,11 @@ class Leases:
     """Renews the leases of this process's streams; `seconds` is how long one lasts."""
 
     def __init__(
-        self, streams: "StreamRepository", *, clock: Clock, seconds: float, fences_lost: Counter
+        self, streams: "StreamRepository", *, clock: Clock, seconds: float, fences: Fences
     ) -> None:
         self._streams = streams
         self._clock = clock
-        self._fences_lost = fences_lost
+        self._fences = fences
         self.seconds = seconds
 
     def ends_if_asked_now(self) -> float:
@@ -43,10 +43,16 @@ class Leases:
             checkpoint=checkpoint,
         )
         if stop_asked is None:
+            if await self._freed_by_us(live):
+                return
             _log.warning("lease lost", stream=live.stream.id)
-            self._fences_lost.inc()
-            live.lose()
+            self._fences.lose(live, LossPlace.RENEWAL)
             return
         live.lease_ends = ends
         if stop_asked:
             live.stop_asked.set()
+
+    async def _freed_by_us(self, live: LiveStream) -> bool:
+        """Whether the stream has ended under our own fence, of which we may not know yet."""
+        stored = await self._streams.find(live.stream.id)
+        return stored is not None and stored.fence == live.stream.fence and not stored.live

@@ -33,6 +33,7 @@ class LiveStream:
 
     `logged` is the number that the log ends with as far as was acknowledged; `lease_ends` is a
     moment of this process's monotonic clock before which no other process can have taken it.
+    `behind_since` is when the oldest event was made that is not acknowledged, while there is one.
     """
 
     def __init__(self, stream: Stream, *, clock: Clock, lease_ends: float) -> None:
@@ -41,7 +42,9 @@ class LiveStream:
         self.answer = Answer(stream.reservation.model_ids[0])
         self.lease_ends = lease_ends
         self.logged = 0
+        self.behind_since = 0.0
         self.syncing = False
+        self.retired = False
         self.fenced = asyncio.Event()
         self.stop_asked = asyncio.Event()
         self.interrupt_asked = asyncio.Event()
@@ -54,6 +57,11 @@ class LiveStream:
         return self.logged < len(self.view.frames)
 
     @property
+    def unlogged_count(self) -> int:
+        """How many frames the log is not known to have."""
+        return len(self.view.frames) - self.logged
+
+    @property
     def lease_valid(self) -> bool:
         """Whether this process still owns the stream for certain; nobody takes an ended one."""
         if self.fenced.is_set():
@@ -63,9 +71,17 @@ class LiveStream:
     def emit(self, event: str, data: dict[str, object]) -> None:
         """Add the next event. While the log is away readers see it at once, under a valid lease."""
         number = len(self.view.frames) + 1
+        if self.logged == number - 1:
+            self.behind_since = self._clock.monotonic()
         self.view.append(event_frame(self.stream.id, number, event, data))
         if self.view.degraded and self.lease_valid:
             self.view.release(number)
+
+    def acknowledge(self, number: int, *, asked_at: float) -> None:
+        """The log has everything to that number; what came since `asked_at` may still wait."""
+        self.logged = number
+        self.behind_since = asked_at
+        self.view.release(number)
 
     def checkpoint(self) -> Checkpoint:
         """The text so far, and the number of the last event."""
@@ -141,9 +157,11 @@ class LiveStreams:
 
     def retire(self, live: LiveStream) -> None:
         """Forget an ended stream after the replay time."""
-        asyncio.get_running_loop().call_later(
-            self._replay_seconds, self._streams.pop, live.stream.id, None
-        )
+        asyncio.get_running_loop().call_later(self._replay_seconds, self._forget, live)
+
+    def _forget(self, live: LiveStream) -> None:
+        live.retired = True
+        self._streams.pop(live.stream.id, None)
 
     async def idle(self) -> None:
         """Return when no stream runs, nor any that was admitted meanwhile."""

@@ -9,8 +9,12 @@ renew the lease, ask the log where it ends, append from memory everything after 
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from aula_chat.domain.fences import LossPlace
 from aula_chat.domain.ports import LogAnswer, LogAppend, StreamLog
+from aula_chat.services.fences import Fences
 from aula_chat.services.live_streams import LiveStream
+from aula_chat.services.log_health import LogHealth
+from aula_common.clock import Clock
 from aula_common.errors import UnavailableError
 from aula_common.logging import get_logger
 from aula_common.tasks import Supervisor
@@ -33,6 +37,9 @@ class LogWriter:
         *,
         renew: Renew,
         supervisor: Supervisor,
+        health: LogHealth,
+        fences: Fences,
+        clock: Clock,
         ttl_seconds: int,
         window: float = 0.008,
         pause: float = 0.3,
@@ -40,6 +47,9 @@ class LogWriter:
         self._log = log
         self._renew = renew
         self._supervisor = supervisor
+        self._health = health
+        self._fences = fences
+        self._clock = clock
         self._ttl_seconds = ttl_seconds
         self._window = window
         self._pause = pause
@@ -50,6 +60,7 @@ class LogWriter:
     def submit(self, live: LiveStream, *, urgent: bool = False) -> None:
         """Have the stream's new frames appended soon, or at once."""
         self._waiting[live.stream.id] = live
+        self._health.wrote(live)
         self._work.set()
         if urgent:
             self._urgent.set()
@@ -62,9 +73,19 @@ class LogWriter:
             self._work.clear()
             batch = [live for live in self._waiting.values() if not live.syncing]
             self._waiting.clear()
-            batch = [live for live in batch if live.unlogged and not live.fenced.is_set()]
+            batch = [live for live in batch if self._waits(live)]
             if batch and not await self._try_append(batch):
                 await asyncio.sleep(self._pause)
+
+    def _waits(self, live: LiveStream) -> bool:
+        """Whether its log still gets something; if not, it is done with.
+
+        A retired stream's does not: by now it is shown from the stored message everywhere.
+        """
+        waits = live.unlogged and not live.fenced.is_set() and not live.retired
+        if not waits:
+            self._health.forget(live)
+        return waits
 
     async def _gather(self) -> None:
         try:
@@ -96,15 +117,19 @@ class LogWriter:
             for live in batch
             if self._may_append(live)
         ]
+        if not appends:
+            return True
         streams = {live.stream.id: live for live in batch}
+        asked_at = self._clock.monotonic()
         try:
             answers = await self._log.append(appends)
         except UnavailableError:
             for append in appends:
                 self._degrade(streams[append.stream_id])
             return False
+        self._health.answered(asked_at)
         for append, answer in zip(appends, answers, strict=True):
-            self._acknowledge(streams[append.stream_id], append, answer)
+            self._acknowledge(streams[append.stream_id], append, answer, asked_at)
         return True
 
     def _may_append(self, live: LiveStream) -> bool:
@@ -114,25 +139,33 @@ class LogWriter:
             return False
         return True
 
-    def _acknowledge(self, live: LiveStream, append: LogAppend, answer: LogAnswer) -> None:
+    def _acknowledge(
+        self, live: LiveStream, append: LogAppend, answer: LogAnswer, asked_at: float
+    ) -> None:
         if answer.stop_asked:
             live.stop_asked.set()
         if answer.fenced:
             _log.warning("fenced off by the log", stream=live.stream.id)
-            live.lose()
+            self._fences.lose(live, LossPlace.APPEND)
         elif answer.accepted:
-            live.logged = append.number
-            live.view.degrade(degraded=False)
-            live.view.release(append.number)
+            self._mend(live)
+            live.acknowledge(append.number, asked_at=asked_at)
         else:
             self._sync(live, known_top=answer.top)
-        if live.unlogged and not live.syncing:
+        if live.syncing:
+            return
+        if self._waits(live):
             self.submit(live)
+
+    def _mend(self, live: LiveStream) -> None:
+        live.view.degrade(degraded=False)
+        self._health.mend(live)
 
     def _degrade(self, live: LiveStream) -> None:
         if not live.view.degraded:
             _log.warning("log away, serving from memory", stream=live.stream.id)
         live.view.degrade(degraded=True)
+        self._health.degrade(live)
         if live.lease_valid:
             live.view.release(len(live.view.frames))
         self.submit(live)
@@ -154,7 +187,7 @@ class LogWriter:
                 self._adopt(live, known_top)
         finally:
             live.syncing = False
-        if not live.fenced.is_set() and live.unlogged:
+        if self._waits(live):
             self.submit(live)
 
     def _adopt(self, live: LiveStream, top: int) -> None:
@@ -162,7 +195,9 @@ class LogWriter:
         _log.info("log differs", stream=live.stream.id, top=top, known=live.logged)
         if top > len(live.view.frames):
             _log.error("log holds what was never written here", stream=live.stream.id, top=top)
-            live.lose()
+            self._fences.lose(live, LossPlace.APPEND)
             return
         live.logged = top
         live.view.release(top)
+        if not live.unlogged:
+            self._mend(live)  # only the acknowledgement was lost; else the next append mends

@@ -7,10 +7,12 @@ from prometheus_client import Counter
 
 from aula_chat.domain.errors import FenceLostError
 from aula_chat.domain.events import LAST_NUMBER, data_of, event_frame, number_of, text_of
+from aula_chat.domain.fences import LossPlace
 from aula_chat.domain.messages import MessageStatus
 from aula_chat.domain.ports import LogAppend, StreamLog
 from aula_chat.domain.streams import Outcome, Phase, Stream, StreamCode
 from aula_chat.services.conclusions import Conclusions, terminal_event
+from aula_chat.services.fences import Fences
 from aula_common.clock import Clock
 from aula_common.errors import UnavailableError
 from aula_common.logging import get_logger
@@ -47,6 +49,7 @@ class Recoveries:
         grace: float,
         runs_here: Callable[[str], bool],
         recovered: Counter,
+        fences: Fences,
     ) -> None:
         self._streams = streams
         self._log = log
@@ -59,6 +62,7 @@ class Recoveries:
         self._grace = grace
         self._runs_here = runs_here
         self._recovered = recovered
+        self._fences = fences
         self._first_seen: dict[str, float] = {}
         self._stopped = False
 
@@ -94,6 +98,7 @@ class Recoveries:
             await self._end(stream)
         except FenceLostError:
             _log.warning("recovery was overtaken", stream=stream.id)
+            self._fences.count(LossPlace.RECOVERY)
             return False
         self._first_seen.pop(stream.id, None)
         self._recovered.inc()

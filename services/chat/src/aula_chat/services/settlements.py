@@ -8,8 +8,6 @@ import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from prometheus_client import Gauge
-
 from aula_chat.domain.ports import CreditAccounts
 from aula_chat.domain.streams import Settlement, Stream
 from aula_common.errors import UnavailableError
@@ -31,13 +29,11 @@ class Settlements:
         accounts: CreditAccounts,
         streams: "StreamRepository",
         messages: "MessageRepository",
-        unsettled: Gauge,
         patience: float = 2,
     ) -> None:
         self._accounts = accounts
         self._streams = streams
         self._messages = messages
-        self._unsettled = unsettled
         self._patience = patience
         self._relayed_to: datetime | None = None
 
@@ -59,7 +55,6 @@ class Settlements:
         if not pending and self._relayed_to is not None:
             pending = await self._streams.find_unsettled()
         self._relayed_to = pending[-1].ended_at if pending else None
-        self._unsettled.set(len(pending))
         for stream in pending:
             settlement = await self.try_settle(stream)
             if settlement is None:

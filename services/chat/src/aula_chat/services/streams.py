@@ -13,6 +13,7 @@ from aula_chat.domain.errors import (
     SessionStreamsError,
 )
 from aula_chat.domain.events import EventId
+from aula_chat.domain.fences import LossPlace
 from aula_chat.domain.language_models import Turn
 from aula_chat.domain.models import Model, fallbacks_of, find_model
 from aula_chat.domain.ports import CreditAccounts, StreamLog
@@ -20,6 +21,7 @@ from aula_chat.domain.prompts import Context, fit
 from aula_chat.domain.readers import ReaderKind
 from aula_chat.domain.streams import Phase, Reservation, Stream, claim_of
 from aula_chat.services.conclusions import Conclusions, question_message
+from aula_chat.services.fences import Fences
 from aula_chat.services.followers import LogFollowers
 from aula_chat.services.generation import Generator
 from aula_chat.services.leases import Leases
@@ -60,6 +62,7 @@ class Streams:
         recoveries: Recoveries,
         followers: LogFollowers,
         readers: Readers,
+        fences: Fences,
         supervisor: Supervisor,
         clock: Clock,
         owner: str,
@@ -77,6 +80,7 @@ class Streams:
         self._recoveries = recoveries
         self._followers = followers
         self._readers = readers
+        self._fences = fences
         self._supervisor = supervisor
         self._clock = clock
         self._owner = owner
@@ -258,6 +262,7 @@ class Streams:
             await self._refuse(stream)
             raise
         if not begun:
+            self._fences.count(LossPlace.START)
             raise UnavailableError("the session", retry_after=1)
         try:
             await self._messages.store(question_message(stream))
@@ -288,7 +293,10 @@ class Streams:
     async def _refuse(self, stream: Stream) -> None:
         try:
             await self._conclusions.refuse(stream, "the reservation was not answered")
-        except (UnavailableError, FenceLostError):
+        except FenceLostError:
+            _log.warning("claim taken by a recovery", stream=stream.id)
+            self._fences.count(LossPlace.START)
+        except UnavailableError:
             _log.warning("claim left to recovery", stream=stream.id)
 
     async def _generate(self, live: LiveStream, turns: tuple[Turn, ...]) -> None:

@@ -5,7 +5,7 @@ conditional update on the fence, so that no process's clock and no sleeper decid
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateMany, UpdateOne
@@ -21,6 +21,7 @@ from aula_chat.domain.streams import (
     Settlement,
     SettlementIntent,
     Stream,
+    Unsettled,
 )
 from aula_chat.storage.stream_documents import (
     Document,
@@ -35,6 +36,8 @@ from aula_common.mongo import mongo_errors
 _NOW_MS = {"$toLong": "$$NOW"}
 _KEPT_MS = 7 * 24 * 3600 * 1000
 _CLAIM_ATTEMPTS = 3
+_COUNTED_UNSETTLED = 10_000
+_BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 # past by any clock, and no lease runs out at that time by itself; what the owner has sent and
 # the database has not seen yet is refused by the fence
 _GIVEN_UP_MS = 0
@@ -287,6 +290,23 @@ class StreamRepository:
         with mongo_errors():
             cursor = self._streams.find(query).sort("endedAt", ASCENDING).limit(limit)
             return [to_stream(document) async for document in cursor]
+
+    async def measure_unsettled(self, limit: int = _COUNTED_UNSETTLED) -> Unsettled:
+        """Count the ends that accounting has not answered yet, those too that nobody has freed.
+
+        Whichever process wrote them; one look at the partial index, at `limit` entries at most.
+        """
+        pipeline: list[Document] = [
+            # a bound on the index's field has it used, and leaves out nothing
+            {"$match": {"unsettled": True, "endedAt": {"$gt": _BEFORE_ALL}}},
+            {"$sort": {"endedAt": ASCENDING}},
+            {"$limit": limit},
+            {"$group": {"_id": None, "count": {"$sum": 1}, "oldest": {"$min": "$endedAt"}}},
+        ]
+        with mongo_errors():
+            async for found in await self._streams.aggregate(pipeline):
+                return Unsettled(found["count"], found["oldest"])
+        return Unsettled()
 
     async def record_settlement(self, stream_id: str, settlement: Settlement) -> None:
         """Keep accounting's answer."""
