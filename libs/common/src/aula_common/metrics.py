@@ -33,7 +33,9 @@ class Metrics:
             "http_requests", "Requests answered.", ["method", "route", "status"]
         )
         self.request_seconds = self.histogram(
-            "http_request_seconds", "Time to the answer's first byte.", ["method", "route"]
+            "http_request_seconds",
+            "Time to the answer's first byte, in seconds.",
+            ["method", "route"],
         )
         self.errors = self.counter("expected_errors", "Expected errors answered.", ["code"])
 
