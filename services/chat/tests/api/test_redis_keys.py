@@ -1,6 +1,8 @@
 """What chat sends to Redis would do on a Redis Cluster, and every key is written down."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ import pytest
 from chat_builders import OBSERVE, Chat, Surroundings, run_chat
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
-from redis_traffic import KEYLESS, Command, Traffic, keys_of, pattern, recorded, slots
+from redis.exceptions import ResponseError
+from redis_cluster import running_cluster
+from redis_traffic import Command, Traffic, keys_of, pattern, recorded, slots
 
 from aula_common.ids import new_id
 from aula_devstack.servers.redis import Redis as RedisServer
@@ -68,29 +72,31 @@ async def unrenewed(chat: Chat) -> None:
         assert (await observer.to_end())[-1].event == "ended"
 
 
-@pytest.fixture
-async def traffic(around: Surroundings, redis_server: RedisServer) -> Traffic:
-    """All that two processes of chat send, from their start to their end."""
-    here = replace(around, redis_url=redis_server.url)
+@asynccontextmanager
+async def traffic_at(url: str, around: Surroundings) -> AsyncIterator[Traffic]:
+    """All that two processes of chat send to that server, from their start to their end."""
+    here = replace(around, redis_url=url)
     async with (
-        recorded(redis_server.url) as found,
+        recorded(url) as found,
         run_chat(here, checkpoint_seconds=LONG, observation_seconds=1) as first,
         run_chat(here, recovery_seconds=0.2, observation_seconds=1) as second,
     ):
         await whole_life(first, second)
         await unrenewed(second)
-    return found
+    yield found
 
 
 async def test_no_command_script_or_transaction_crosses_slots_and_every_key_is_written_down(
-    traffic: Traffic, redis_server: RedisServer
+    around: Surroundings, redis_server: RedisServer
 ) -> None:
     patterns: set[str] = set()
     several = 0
-    async with Redis.from_url(redis_server.url) as client:
+    async with (
+        traffic_at(redis_server.url, around) as traffic,
+        Redis.from_url(redis_server.url) as client,
+    ):
         for unit in traffic.units():
             keys = [key for command in unit for key in await keys_of(client, command)]
-            assert keys or unit[0].name in KEYLESS, unit
             assert len(slots(keys)) <= 1, unit
             if unit[0].name in {b"EVAL", b"EVALSHA"}:
                 # a cluster knows only what is declared
@@ -99,10 +105,22 @@ async def test_no_command_script_or_transaction_crosses_slots_and_every_key_is_w
             patterns |= {pattern(key) for key in keys}
     assert several > 0
     assert patterns == written_down()
+    # an append is one round trip: none asks first whether the script is known
+    assert not [one.words for one in traffic.commands if one.words[:2] == (b"SCRIPT", b"EXISTS")]
+
+
+async def test_a_cluster_takes_all_of_it(around: Surroundings, tmp_path: Path) -> None:
+    # of one node, which holds all slots and refuses all the same what crosses them
+    with running_cluster(tmp_path, nodes=1) as [node]:
+        async with traffic_at(node.url, around), Redis.from_url(node.url) as client:
+            assert "errorstat_CROSSSLOT" not in await client.info("errorstats")
+            with pytest.raises(ResponseError):
+                await client.mset({"aula:a": 1, "aula:b": 2})
+            assert "errorstat_CROSSSLOT" in await client.info("errorstats")
 
 
 async def test_the_check_sees_what_crosses_slots(redis_server: RedisServer) -> None:
-    # each of these would be refused by a cluster
+    # a cluster would refuse the first two, and the third where a node has not both
     async with Redis.from_url(redis_server.url) as client:
         async with recorded(redis_server.url) as found:
             await client.mset({"aula:a": 1, "aula:b": 2})

@@ -1,26 +1,55 @@
-"""The same cases over the log in memory and the real one in Redis."""
+"""The same cases over the log in memory and the real one: in Redis, and in a Redis Cluster.
 
-from collections.abc import AsyncIterator
+In a cluster of one node by the client that the service uses, and in one of three by redis-py's
+own for clusters, which sends each part of a pipeline where its keys are.
+"""
+
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from memory_stream_log import MemoryStreamLog
-from redis.asyncio import Redis
+from pydantic import SecretStr
+from redis.asyncio import Redis, RedisCluster
+from redis.crc import key_slot
+from redis.exceptions import ResponseError
+from redis_cluster import SLOTS, running_cluster
 from stream_builders import chunk
 
 from aula_chat.domain.events import LAST_NUMBER, number_of
 from aula_chat.domain.ports import LogAnswer, LogAppend, StreamLog
 from aula_chat.storage.stream_log import RedisStreamLog
 from aula_common.ids import new_id
+from aula_common.redis import create_redis
+from aula_common.settings import RedisSettings
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(scope="module")
+def node_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A cluster of one node."""
+    with running_cluster(tmp_path_factory.mktemp("cluster"), nodes=1) as [node]:
+        yield node.url
+
+
+@pytest.fixture(scope="module")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One of a cluster's three nodes."""
+    with running_cluster(tmp_path_factory.mktemp("cluster"), nodes=3) as nodes:
+        yield nodes[0].url
+
+
+@pytest.fixture(params=["memory", "redis", "node", "cluster"])
 async def log(request: pytest.FixtureRequest) -> AsyncIterator[StreamLog]:
     """A log of each kind."""
     if request.param == "memory":
         yield MemoryStreamLog()
-        return
-    async with Redis.from_url(request.getfixturevalue("redis_url")) as redis:
-        yield RedisStreamLog(redis)
+    elif request.param == "cluster":
+        async with RedisCluster.from_url(request.getfixturevalue("cluster_url")) as cluster:
+            yield RedisStreamLog(cluster)
+    else:
+        url = request.getfixturevalue(f"{request.param}_url")
+        settings = RedisSettings(redis_url=SecretStr(url))
+        async with create_redis(settings, application="test") as redis:
+            yield RedisStreamLog(redis)
 
 
 def frames(stream_id: str, first: int, last: int) -> bytes:
@@ -100,3 +129,35 @@ async def test_every_answer_tells_of_a_stop(log: StreamLog) -> None:
 async def test_nothing_to_do_is_no_error(log: StreamLog) -> None:
     assert await log.append([]) == []
     assert await log.read({}) == {}
+
+
+async def test_many_streams_are_appended_and_read_together(log: StreamLog) -> None:
+    many = [new_id("str") for _ in range(60)]
+    thirds = {key_slot(one.encode()) * 3 // SLOTS for one in many}
+    assert thirds == {0, 1, 2}  # each node of the three has some
+    for top in (0, 1):
+        answers = await log.append([append(one, top, top + 1) for one in many])
+        assert {(answer.accepted, answer.top) for answer in answers} == {(True, top + 1)}
+    found = await log.read(dict.fromkeys(many, 1))
+    assert [number_of(frame) for one in many for frame in found[one]] == [2] * 60
+
+
+@pytest.mark.parametrize("kind", ["redis", "node", "cluster"])
+async def test_a_server_that_has_forgotten_the_script_is_taught_it_again(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    url = request.getfixturevalue(f"{kind}_url")
+    many = [new_id("str") for _ in range(20)]
+    async with RedisCluster.from_url(url) if kind == "cluster" else Redis.from_url(url) as redis:
+        log = RedisStreamLog(redis)
+        for top in range(3):
+            answers = await log.append([append(one, top, top + 1) for one in many])
+            assert {(answer.accepted, answer.top) for answer in answers} == {(True, top + 1)}
+            await redis.script_flush()
+
+
+async def test_the_cluster_refuses_what_crosses_slots(node_url: str) -> None:
+    # so what the log does in it crosses none
+    async with Redis.from_url(node_url) as redis:
+        with pytest.raises(ResponseError, match=r"CROSSSLOT|same slot"):
+            await redis.mset({"aula:a": 1, "aula:b": 2})

@@ -1,12 +1,16 @@
 """The streams' logs in Redis: one Redis stream each, fenced, numbered without a gap.
 
 An entry's id is `<n>-0` with n the number of the last event that it carries, so that nothing
-can be appended twice and a gap shows. All keys of a stream share the hash tag `{streamId}`.
+can be appended twice and a gap shows. All keys of a stream share the hash tag `{streamId}`, and
+no command has those of two streams, so that a Redis Cluster can hold the logs.
 """
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha1
+from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import NoScriptError
 
 from aula_chat.domain.events import number_of, split_frames
 from aula_chat.domain.ports import LogAnswer, LogAppend
@@ -45,32 +49,47 @@ def _key(stream_id: str, what: str) -> str:
 class RedisStreamLog:
     """StreamLog over Redis streams."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis | RedisCluster) -> None:
         self._redis = redis
-        self._append = redis.register_script(_APPEND)
+        self._append_sha = sha1(_APPEND.encode(), usedforsecurity=False).hexdigest()
         self._raise = redis.register_script(_RAISE_FENCE)
 
     async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer]:
         """Append to many logs in one round trip; one's refusal does not touch another."""
         with redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for item in appends:
-                    await self._append(
-                        keys=[_key(item.stream_id, what) for what in ("log", "fence", "stop")],
-                        args=[
-                            item.fence,
-                            item.expected_top,
-                            item.number,
-                            item.data,
-                            item.ttl_seconds,
-                        ],
-                        client=pipeline,
-                    )
-                answers = await pipeline.execute()
+            answers = await self._run("EVALSHA", self._append_sha, appends)
+            unknown = [index for index, one in enumerate(answers) if isinstance(one, NoScriptError)]
+            if unknown:
+                # the first append that this server sees, or its first since it was started
+                again = await self._run("EVAL", _APPEND, [appends[index] for index in unknown])
+                for index, answer in zip(unknown, again, strict=True):
+                    answers[index] = answer
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
         return [
             LogAnswer(bool(accepted), int(top), bool(fenced), bool(stop))
             for accepted, top, fenced, stop in answers
         ]
+
+    async def _run(self, command: str, script: str, appends: Sequence[LogAppend]) -> list[Any]:
+        # not by a Script object: that asks in each pipeline first whether the script is known, and
+        # a cluster's pipelines refuse it
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for item in appends:
+                keys = [_key(item.stream_id, what) for what in ("log", "fence", "stop")]
+                pipeline.execute_command(
+                    command,
+                    script,
+                    len(keys),
+                    *keys,
+                    item.fence,
+                    item.expected_top,
+                    item.number,
+                    item.data,
+                    item.ttl_seconds,
+                )
+            return await pipeline.execute(raise_on_error=False)
 
     async def read(self, positions: Mapping[str, int]) -> dict[str, list[bytes]]:
         """The frames after each position, by stream, in one round trip."""
