@@ -134,6 +134,29 @@ async def test_an_observer_who_stays_sees_every_next_answer_once(chat: Chat) -> 
         assert [e.id for e in observed.events if e.id] == [e.id for e in [*whole[3:], *more]]
 
 
+async def test_an_observer_who_stays_is_told_when_the_session_is_deleted(
+    chat: Chat, around: Surroundings
+) -> None:
+    student = await chat.student()
+    session_id = await student.new_session()
+    await student.ask(session_id, "[[pace=0 tokens=3]] Hi")
+    path = watch(session_id, follow="true")
+    async with (
+        run_chat(around) as second,
+        chat.service(*OBSERVE).reading("GET", path) as observed,
+        second.service(*OBSERVE).reading("GET", path) as elsewhere,
+    ):
+        await observed.until_seen("history-end")
+        await elsewhere.until_seen("history-end")
+        deleted = await student.request("DELETE", f"/api/chat/sessions/{session_id}")
+        assert deleted.status_code == 200
+        for reading in (observed, elsewhere):
+            last = (await reading.to_end())[-1]
+            assert (last.event, last.json()) == ("ended", {"reason": "gone"})
+        assert await chat.metric("readers_cut_total", reason="gone") == 1
+    assert (await chat.service(*OBSERVE).get(path)).status_code == 404
+
+
 async def test_history_and_live_events_do_not_repeat_one_another(chat: Chat) -> None:
     student = await chat.student()
     session_id = await student.new_session()

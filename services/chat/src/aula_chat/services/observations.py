@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 _HISTORY_MESSAGES = 100
 _NEXT_STREAM_SECONDS = 0.5
+_STILL_THERE_SECONDS = 2.0  # between two looks whether the session was deleted meanwhile
 
 
 class Observations:
@@ -171,11 +172,12 @@ class Observations:
             if stream is None:
                 if not wait_for_next:
                     return
-                stream = await self._next_stream(session_id, seen)
-                if stream is None:
-                    self._readers.cut(CutReason.SENT_AWAY)
-                    yield notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})
+                upcoming = await self._next_stream(session_id, seen)
+                if isinstance(upcoming, CutReason):
+                    self._readers.cut(upcoming)
+                    yield _GONE if upcoming is CutReason.GONE else _SENT_AWAY
                     return
+                stream = upcoming
             last = b""
             frames = self._streams.follow_stream(stream, after, kind=ReaderKind.OBSERVER)
             async with aclosing(frames):
@@ -185,17 +187,25 @@ class Observations:
                 return  # it was told to come back
             seen, stream, after = stream.started_at, None, 0
 
-    async def _next_stream(self, session_id: str, seen: datetime | None) -> Stream | None:
-        """The first stream after `seen`, however short it was; None when the process drains."""
+    async def _next_stream(self, session_id: str, seen: datetime | None) -> Stream | CutReason:
+        """The first stream after `seen`, however short it was; else why there won't be one.
+
+        SENT_AWAY when the process drains, GONE when the session was deleted.
+        """
+        looks_at = self._clock.monotonic()
         while not self._draining:
             try:
                 found = await self._stored_streams.find_next(session_id, seen)
+                if found is not None:
+                    return found
+                if self._clock.monotonic() >= looks_at:
+                    looks_at = self._clock.monotonic() + _STILL_THERE_SECONDS
+                    if await self._sessions.find(session_id) is None:
+                        return CutReason.GONE
             except UnavailableError:
-                found = None
-            if found is not None:
-                return found
+                pass  # neither says anything about the session
             await self._clock.sleep(_NEXT_STREAM_SECONDS)
-        return None
+        return CutReason.SENT_AWAY
 
     async def _while_renewed(
         self, observation_id: str, events: AsyncGenerator[bytes, None]
@@ -234,6 +244,10 @@ class Observations:
                     return
             except UnavailableError:
                 return
+
+
+_SENT_AWAY = notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})
+_GONE = notice_frame("ended", {"reason": "gone"})
 
 
 def _history_frames(messages: Sequence[Message], *, with_text: bool) -> Iterator[bytes]:
