@@ -29,6 +29,7 @@ class Recorder:
         self.loses_answer: dict[str, int] = {}
         self.live = True
         self.charge: int | None = 3
+        self.session_deleted = False
 
     def note(self, step: str) -> None:
         if self.fails.get(step, 0):
@@ -55,6 +56,13 @@ class Recorder:
 
     async def store(self, *_: Any) -> None:
         self.note("messages")
+
+    async def find(self, session_id: str) -> object:
+        self.note("look for the session")
+        return None if self.session_deleted else session_id
+
+    async def delete_of_session(self, _: str) -> None:
+        self.note("delete messages")
 
     async def record_answer(self, *_: Any, **__: Any) -> None:
         self.note("session")
@@ -150,3 +158,21 @@ async def test_what_accounting_does_not_know_costs_nothing() -> None:
     recorder.charge = None
     ended = await conclusions_over(recorder).conclude(stream(), outcome(), last_number=5)
     assert ended.settlement == Settlement(credits=0, status="unknown")
+
+
+async def test_who_lost_a_stream_takes_back_what_it_stored_for_a_deleted_session() -> None:
+    recorder = Recorder()
+    conclusions = conclusions_over(recorder)
+    await conclusions.withdraw(stream())
+    assert recorder.steps == ["look for the session"]
+    recorder.session_deleted = True
+    recorder.fails["delete messages"] = 1
+    await conclusions.withdraw(stream())
+    assert recorder.steps[-1] == "delete messages"
+
+
+async def test_what_can_not_be_taken_back_holds_up_its_process_for_seconds_only() -> None:
+    recorder = Recorder()
+    recorder.fails["look for the session"] = 10_000
+    await conclusions_over(recorder).withdraw(stream())
+    assert 10_000 - recorder.fails["look for the session"] == 12

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _RETRY_SECONDS = 0.5
+_WITHDRAWAL_SECONDS = 5.0
 _Result = TypeVar("_Result")
 
 _EXPLANATIONS = {
@@ -180,6 +181,22 @@ class Conclusions:
         )
         await self._store_end(ended)
         await self.publish(ended)
+
+    async def withdraw(self, lost: Stream) -> None:
+        """Take back what this process stored after its stream had been taken from it.
+
+        Whoever took it stored the same messages; but if their session was deleted since, ours
+        are all that there is of them, and nobody would ever delete those.
+        """
+        gives_up_at = self._clock.monotonic() + _WITHDRAWAL_SECONDS
+        try:
+            await self._insist(partial(self._delete_orphans, lost.session_id), lost.id, gives_up_at)
+        except UnavailableError:
+            _log.warning("a lost stream's messages may outlive their session", stream=lost.id)
+
+    async def _delete_orphans(self, session_id: str) -> None:
+        if await self._sessions.find(session_id) is None:
+            await self._messages.delete_of_session(session_id)
 
     async def _insist(
         self, step: Callable[[], Awaitable[_Result]], stream_id: str, gives_up_at: float

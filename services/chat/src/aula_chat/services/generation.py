@@ -94,6 +94,7 @@ class Generator:
             self._emit(live, event, data, urgent=True)
         except FenceLostError:
             self._fences.lose(live, LossPlace.END)
+            await self._conclusions.withdraw(stream)
         except UnavailableError:
             _log.error("end not stored, left to recovery", stream=stream.id)
         finally:

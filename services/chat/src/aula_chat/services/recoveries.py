@@ -99,6 +99,7 @@ class Recoveries:
         except FenceLostError:
             _log.warning("recovery was overtaken", stream=stream.id)
             self._fences.count(LossPlace.RECOVERY)
+            await self._conclusions.withdraw(stream)
             return False
         self._first_seen.pop(stream.id, None)
         self._recovered.inc()
