@@ -70,6 +70,11 @@ class MemoryStreamLog:
         self._answer()
         self.stops.add(stream_id)
 
+    async def delete(self, stream_ids: Sequence[str]) -> None:
+        self._answer()
+        for stream_id in stream_ids:
+            self.entries.pop(stream_id, None)
+
     def _append(self, item: LogAppend) -> LogAnswer:
         top, stop = self.top(item.stream_id), item.stream_id in self.stops
         if self.fences.get(item.stream_id, 0) > item.fence:

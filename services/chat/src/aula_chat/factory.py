@@ -223,6 +223,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             sessions=session_store,
             messages=message_store,
             streams=stream_store,
+            log=log,
             clock=clock,
             owner=owner,
             lease_seconds=durations.stream_lease_seconds,

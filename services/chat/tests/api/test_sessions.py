@@ -1,6 +1,7 @@
 """People's sessions."""
 
-from chat_builders import HAIKU, OPUS, SONNET, Chat, text_of
+from chat_builders import HAIKU, OPUS, SONNET, Chat, Surroundings, text_of
+from redis.asyncio import Redis
 
 from aula_common.ids import new_id
 
@@ -31,6 +32,23 @@ async def test_a_deleted_session_takes_its_messages_along(chat: Chat) -> None:
     assert await chat.process.messages.newest(session_id, 10) == []
     answer = await student.post(f"/api/chat/sessions/{session_id}/stream", {"message": "Hi"})
     assert answer.status_code == 404
+
+
+async def test_a_deleted_session_takes_the_logs_of_its_answers_along(
+    chat: Chat, around: Surroundings
+) -> None:
+    student = await chat.student()
+    session_id = await student.new_session()
+    answers = [await student.ask(session_id, "[[pace=0 tokens=3]] Hi") for _ in range(2)]
+    stream_ids = [events[0].json()["streamingSessionId"] for events in answers]
+    async with Redis.from_url(around.redis_url) as redis:
+
+        async def logs() -> int:
+            return int(await redis.exists(*(f"aula:stream:{{{one}}}:log" for one in stream_ids)))
+
+        assert await logs() == 2
+        deleted = await student.request("DELETE", f"/api/chat/sessions/{session_id}")
+        assert (deleted.status_code, await logs()) == (200, 0)
 
 
 async def test_an_untitled_session_is_named_after_its_first_question(chat: Chat) -> None:

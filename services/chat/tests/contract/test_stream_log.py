@@ -126,9 +126,20 @@ async def test_every_answer_tells_of_a_stop(log: StreamLog) -> None:
     ]  # fmt: skip
 
 
+async def test_a_deleted_log_is_empty_and_still_fenced(log: StreamLog) -> None:
+    one, other = new_id("str"), new_id("str")
+    await log.append([append(one, 0, 3, fence=2), append(other, 0, 2)])
+    await log.delete([one, "str_unknown"])
+    found = await log.read({one: 0, other: 0})
+    assert [len(found[key]) for key in (one, other)] == [0, 2]
+    [answer] = await log.append([append(one, 0, 1, fence=1)])
+    assert answer.fenced
+
+
 async def test_nothing_to_do_is_no_error(log: StreamLog) -> None:
     assert await log.append([]) == []
     assert await log.read({}) == {}
+    await log.delete([])
 
 
 async def test_many_streams_are_appended_and_read_together(log: StreamLog) -> None:

@@ -79,3 +79,7 @@ class StreamLog(Protocol):
     async def ask_stop(self, stream_id: str, *, ttl_seconds: int) -> None:
         """Have the next append's answer say that a stop was asked for."""
         ...
+
+    async def delete(self, stream_ids: Sequence[str]) -> None:
+        """Forget the frames of these; their fences stay, so that no sleeper writes them again."""
+        ...

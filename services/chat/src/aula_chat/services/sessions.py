@@ -1,21 +1,25 @@
 """People's chat sessions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aula_chat.domain.errors import SessionStreamsError
 from aula_chat.domain.models import DEFAULT_MODEL, find_model
+from aula_chat.domain.ports import StreamLog
 from aula_chat.domain.sessions import UNTITLED, Session
 from aula_chat.domain.streams import claim_of
 from aula_common.clock import Clock
-from aula_common.errors import NotFoundError
+from aula_common.errors import NotFoundError, UnavailableError
 from aula_common.ids import new_id
+from aula_common.logging import get_logger
 from aula_common.security.principal import Principal
 
 if TYPE_CHECKING:
     from aula_chat.storage.messages import MessageRepository
     from aula_chat.storage.sessions import SessionRepository
     from aula_chat.storage.streams import StreamRepository
+
+_log = get_logger(__name__)
 
 
 class Sessions:
@@ -27,6 +31,7 @@ class Sessions:
         sessions: "SessionRepository",
         messages: "MessageRepository",
         streams: "StreamRepository",
+        log: StreamLog,
         clock: Clock,
         owner: str,
         lease_seconds: float,
@@ -34,6 +39,7 @@ class Sessions:
         self._sessions = sessions
         self._messages = messages
         self._streams = streams
+        self._log = log
         self._clock = clock
         self._owner = owner
         self._lease_seconds = lease_seconds
@@ -130,10 +136,20 @@ class Sessions:
             raise SessionStreamsError(other.id)
         try:
             await self._messages.delete_of_session(session_id)
-            await self._streams.delete_of_session(session_id)
+            streams = await self._streams.delete_of_session(session_id)
+            await self._forget_logs(streams)
             await self._sessions.delete(session_id)
+            # what a process stored meanwhile that had lost its stream; from now on it sees itself
+            # that there is no session, and takes it back
+            await self._messages.delete_of_session(session_id)
         finally:
             await self._streams.discard(claim)
+
+    async def _forget_logs(self, stream_ids: Sequence[str]) -> None:
+        try:
+            await self._log.delete(stream_ids)
+        except UnavailableError:
+            _log.warning("logs of a deleted session left to their time", count=len(stream_ids))
 
     async def _require_idle(self, principal: Principal, session_id: str) -> Session:
         session = await self.find(principal, session_id)

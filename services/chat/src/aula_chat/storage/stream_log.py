@@ -117,3 +117,11 @@ class RedisStreamLog:
         """Have the next append's answer say that a stop was asked for."""
         with redis_errors():
             await self._redis.set(_key(stream_id, "stop"), 1, ex=ttl_seconds)
+
+    async def delete(self, stream_ids: Sequence[str]) -> None:
+        """Forget the frames of these; their fences stay, so that no sleeper writes them again."""
+        with redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for stream_id in stream_ids:
+                    pipeline.delete(_key(stream_id, "log"))
+                await pipeline.execute()

@@ -316,12 +316,16 @@ class StreamRepository:
                 {"_id": stream_id}, [{"$set": fields}, {"$unset": ["unsettled"]}]
             )
 
-    async def delete_of_session(self, session_id: str) -> None:
-        """Remove the session's settled streams; an unsettled one stays until it is."""
+    async def delete_of_session(self, session_id: str) -> list[str]:
+        """Remove the session's settled streams; an unsettled one stays until it is.
+
+        The ids of both.
+        """
+        ended = {"sessionId": session_id, "live": {"$exists": False}}
         with mongo_errors():
-            await self._streams.delete_many(
-                {"sessionId": session_id, "live": {"$exists": False}, "unsettled": {"$ne": True}}
-            )
+            ids = [str(document["_id"]) async for document in self._streams.find(ended, {"_id": 1})]
+            await self._streams.delete_many({**ended, "unsettled": {"$ne": True}})
+        return ids
 
     async def _advance(
         self,
