@@ -74,10 +74,12 @@ def following(
     return scene.student.events("GET", scene.path, base_url=base_url, headers=headers)
 
 
-def observing(scene: Scene, supervisor: Person) -> AsyncGenerator[SseEvent, None]:
+def observing(
+    scene: Scene, supervisor: Person, *, follow: bool = False
+) -> AsyncGenerator[SseEvent, None]:
     """The events as the student's supervisor sees them, by way of monitoring."""
     path = f"/api/monitoring/students/{scene.student.id}/sessions/{scene.session_id}/observe"
-    return supervisor.events("GET", path)
+    return supervisor.events("GET", path, params={"follow": "true"} if follow else None)
 
 
 def chunks(shown: Shown) -> int:
