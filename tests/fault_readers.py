@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import httpx
 from e2e_people import Person, Shown
-from fault_checks import Scene
+from fault_checks import Cell, Scene
 
 from aula_devstack.sse_client import SseEvent
 
@@ -95,3 +95,11 @@ async def reading(stream: AsyncGenerator[SseEvent, None]) -> AsyncIterator[Readi
         yield reader
     finally:
         await reader.hang_up()
+
+
+def check_whole(cell: Cell, who: str, shown: Shown, answer: dict[str, object]) -> None:
+    """This reader ended with the stored text, one terminal event, no gap and no repeat."""
+    cell.check(f"{who}: 1..n", shown.numbers == list(range(1, len(shown.numbers) + 1)))
+    cell.check(f"{who}: the whole text", shown.text == answer["content"])
+    ended = "complete" if answer["status"] == "complete" else "error"
+    cell.check(f"{who}: one end", shown.terminal["event"] == ended)

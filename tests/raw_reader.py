@@ -1,4 +1,4 @@
-"""A reader on a bare socket, which may leave as no HTTP client would."""
+"""A reader on a bare socket, which may leave, or take its time, as no HTTP client would."""
 
 import asyncio
 import json
@@ -15,6 +15,9 @@ from e2e_people import Person, Shown
 from aula_devstack.sse_client import SseParser
 
 _PIECE = 4096
+# by both of these the sender's side is small too: some 100 KB instead of megabytes
+_NARROW_BYTES = 2048
+_NARROW_SEGMENT = 512
 
 
 class Leave(StrEnum):
@@ -32,6 +35,7 @@ class RawReader:
         self._socket = sock
         self._http = h11.Connection(our_role=h11.CLIENT)
         self._events = SseParser()
+        self._over = False
 
     async def send(self, person: Person, method: str, url: str, body: object = None) -> None:
         """Ask, as this person."""
@@ -55,6 +59,19 @@ class RawReader:
                 assert data, [event.event for event in self.shown.events]
                 self._take(data)
 
+    async def read_rest(self, *, within: float = 60) -> bool:
+        """Read what there is until it ends; whether it ended in good order."""
+        async with asyncio.timeout(within):
+            while not self._over:
+                try:
+                    data = await self._loop.sock_recv(self._socket, _PIECE)
+                except OSError:
+                    break
+                if not data:
+                    break
+                self._take(data)
+        return self._over
+
     def leave(self, how: Leave) -> None:
         """End the connection."""
         if how is Leave.RST:
@@ -75,13 +92,17 @@ class RawReader:
                 assert event.status_code == 200, event
             else:
                 self.shown.events += self._events.feed(bytes(event.data))
+        self._over = isinstance(event, h11.EndOfMessage)
 
 
 @asynccontextmanager
-async def raw_reader(url: str) -> AsyncIterator[RawReader]:
-    """A connection to that address, closed at the end."""
+async def raw_reader(url: str, *, narrow: bool = False) -> AsyncIterator[RawReader]:
+    """A connection to that address, closed at the end; a narrow one takes little unread."""
     parts = urlsplit(url)
     with socket.socket() as sock:
+        if narrow:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NARROW_BYTES)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _NARROW_SEGMENT)
         sock.settimeout(0)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(sock, (parts.hostname, parts.port))

@@ -5,9 +5,9 @@ import asyncio
 import httpx
 import pytest
 from e2e_people import People, Shown, eventually
-from fault_checks import Cell, Place, Scene, Victim, check_kept
+from fault_checks import Place, Scene, Victim, check_kept
 from fault_places import Begin
-from fault_readers import asking, following, observing, reading
+from fault_readers import asking, check_whole, following, observing, reading
 
 from aula_devstack.platform import Platform
 
@@ -15,14 +15,6 @@ P7 = "P7 followed"
 EARLY = Place(P7, "chunk", 10)
 LATE = Place(P7, "chunk", 25)
 LONG = "Tell me a long story. [[tokens=150]] [[pace=20]]"
-
-
-def check_whole(cell: Cell, who: str, shown: Shown, answer: dict[str, object]) -> None:
-    """This reader ended with the stored text, one terminal event, no gap and no repeat."""
-    cell.check(f"{who}: 1..n", shown.numbers == list(range(1, len(shown.numbers) + 1)))
-    cell.check(f"{who}: the whole text", shown.text == answer["content"])
-    ended = "complete" if answer["status"] == "complete" else "error"
-    cell.check(f"{who}: one end", shown.terminal["event"] == ended)
 
 
 @pytest.mark.deep

@@ -1,0 +1,25 @@
+"""What a process says of itself, and what the kernel says of it."""
+
+from pathlib import Path
+
+import httpx
+from fault_checks import Victim
+
+_KIB = 1024
+
+
+async def metric(victim: Victim, name: str, **labels: str) -> float:
+    """What a metric says now; the name without the house's prefix."""
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{victim.process.url}/metrics")
+    shown = ",".join(f'{key}="{value}"' for key, value in labels.items())
+    start = f"aula_{name}{{{shown}}} " if labels else f"aula_{name} "
+    [value] = [line for line in answer.text.splitlines() if line.startswith(start)]
+    return float(value.removeprefix(start).split()[0])
+
+
+def resident_bytes(victim: Victim) -> int:
+    """The memory that the process has in use."""
+    status = Path(f"/proc/{victim.process.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+    return int(line.split()[1]) * _KIB
