@@ -75,11 +75,13 @@ def following(
 
 
 def observing(
-    scene: Scene, supervisor: Person, *, follow: bool = False
+    scene: Scene, supervisor: Person, *, follow: bool = False, after: str | None = None
 ) -> AsyncGenerator[SseEvent, None]:
-    """The events as the student's supervisor sees them, by way of monitoring."""
+    """The events, after that one or all, as the student's supervisor sees them by monitoring."""
     path = f"/api/monitoring/students/{scene.student.id}/sessions/{scene.session_id}/observe"
-    return supervisor.events("GET", path, params={"follow": "true"} if follow else None)
+    params = {"follow": "true"} if follow else {}
+    headers = {"Last-Event-ID": after} if after else {}
+    return supervisor.events("GET", path, params=params, headers=headers)
 
 
 def chunks(shown: Shown) -> int:
