@@ -1,8 +1,7 @@
 """What must hold after any fault: the same checks for every cell of the table."""
 
 import math
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -238,7 +237,7 @@ def stream_of(answer: dict[str, Any]) -> str:
 
 def logged(platform: Platform, stream_id: str) -> Shown:
     """What the stream's log holds."""
-    with _redis(platform) as client:
+    with redis.Redis.from_url(platform.redis.url) as client:
         entries: Any = client.xrange(f"aula:stream:{{{stream_id}}}:log")
     parser = SseParser()
     return Shown([event for _, fields in entries for event in parser.feed(fields[b"e"])])
@@ -250,12 +249,3 @@ def check_log(cell: Cell, log: Shown, text: str) -> None:
     terminal = [i for i, e in enumerate(log.events) if e.event in {"complete", "error"}]
     cell.check("nothing after the log's end", terminal in ([], [len(log.events) - 1]))
     cell.check("log ⊆ stored", text.startswith(log.text))
-
-
-@contextmanager
-def _redis(platform: Platform) -> Iterator["redis.Redis"]:
-    client = redis.Redis.from_url(platform.redis.url)
-    try:
-        yield client
-    finally:
-        client.close()

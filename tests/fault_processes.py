@@ -18,6 +18,11 @@ async def metric(victim: Victim, name: str, **labels: str) -> float:
     return float(value.removeprefix(start).split()[0])
 
 
+async def runs_nothing(victim: Victim) -> bool:
+    """Whether the process generates nothing any more."""
+    return await metric(victim, "streams_running") == 0
+
+
 def resident_bytes(victim: Victim) -> int:
     """The memory that the process has in use."""
     status = Path(f"/proc/{victim.process.pid}/status").read_text()

@@ -1,7 +1,5 @@
 """What is left of a deleted session: in chat's database, in the logs, in accounting."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,7 +32,7 @@ class Remains:
             database: Database[dict[str, Any]] = client[_DATABASE]
             documents = {name: list(database[name].find(query)) for name in _COLLECTIONS}
         keys = [f"aula:stream:{{{stream_id}}}:log" for stream_id in stream_ids]
-        with _redis(platform) as log:
+        with redis.Redis.from_url(platform.redis.url) as log:
             return cls(documents, [key for key in keys if log.exists(key)])
 
     @property
@@ -92,12 +90,3 @@ async def check_paid(cell: Cell, scene: Scene, stream_ids: list[str]) -> None:
     cell.check("balance", balance["available"] == scene.available - charge)
     another = replace(scene, session_id=await scene.student.new_session())
     await check_goes_on(cell, another)
-
-
-@contextmanager
-def _redis(platform: Platform) -> Iterator["redis.Redis"]:
-    client = redis.Redis.from_url(platform.redis.url)
-    try:
-        yield client
-    finally:
-        client.close()

@@ -2,11 +2,11 @@
 
 import asyncio
 
-import httpx
 import pytest
 from e2e_people import People, Shown, eventually
 from fault_checks import Place, Scene, Victim, check_kept
 from fault_places import Begin
+from fault_processes import runs_nothing
 from fault_readers import asking, check_whole, following, observing, reading
 
 from aula_devstack.platform import Platform
@@ -94,10 +94,3 @@ async def test_asleep_with_a_reader_and_one_elsewhere(
     now.check("sleeper tells no end", shown.numbered[-1].event == "chunk")
     now.check("sleeper sends its reader away", shown.events[-1].event == "reconnect")
     check_whole(now, "elsewhere", followed, answer)
-
-
-async def runs_nothing(victim: Victim) -> bool:
-    """Whether the process generates nothing any more."""
-    async with httpx.AsyncClient() as client:
-        metrics = await client.get(f"{victim.process.url}/metrics")
-    return "aula_streams_running 0.0" in metrics.text

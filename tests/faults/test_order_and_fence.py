@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
 import pytest
 from e2e_people import People, eventually
 from fault_checks import Place, Scene, Victim, check_kept
 from fault_places import P3, P4, Begin, MakeVictim
+from fault_processes import runs_nothing
 from fault_readers import asking, following, reading
 
 from aula_devstack.platform import Platform
@@ -135,13 +135,6 @@ async def suspended(platform: Platform) -> AsyncIterator[None]:
         yield
     finally:
         platform.chat.resume()
-
-
-async def runs_nothing(victim: Victim) -> bool:
-    """Whether the process generates nothing any more."""
-    async with httpx.AsyncClient() as client:
-        metrics = await client.get(f"{victim.process.url}/metrics")
-    return "aula_streams_running 0.0" in metrics.text
 
 
 async def said(victim: Victim, what: str) -> bool:

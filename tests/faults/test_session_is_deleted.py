@@ -7,6 +7,7 @@ import pytest
 from e2e_people import TERMINAL, People, Shown, eventually
 from fault_checks import Cell, Place, Scene, Victim, check_settled, check_shown
 from fault_places import P2, P3, P4, P5, Begin, MakeVictim
+from fault_processes import runs_nothing
 from fault_readers import asking, observing, reading
 from fault_remains import Remains, check_deleted, check_paid, streams_of
 
@@ -170,10 +171,3 @@ async def test_deleted_with_its_message_on_its_way(
             shown = await asker.end()
     await check_deleted(now, scene, platform, streams, shown)
     await check_paid(now, scene, streams)
-
-
-async def runs_nothing(victim: Victim) -> bool:
-    """Whether the process generates nothing any more."""
-    async with httpx.AsyncClient() as client:
-        metrics = await client.get(f"{victim.process.url}/metrics")
-    return "aula_streams_running 0.0" in metrics.text
