@@ -184,6 +184,9 @@ async def test_the_session_is_free_after_the_release_and_not_before(
     ended = await streams.find(one.id)
     assert ended is not None
     assert (ended.live, ended.settlement, ended.checkpoint) == (False, SETTLED, Checkpoint())
+    assert in_the_way.released_at is None
+    assert ended.released_at is not None
+    assert ended.released_at > MOMENT  # by the database's clock
     assert await streams.find_expired() == []
 
 

@@ -166,6 +166,20 @@ async def test_a_stream_that_ended_just_now_has_a_moment_to_log_its_end() -> Non
         assert b"reload" not in await reading
 
 
+async def test_a_stream_that_took_long_to_settle_has_its_moment_after_that() -> None:
+    async with open_stand() as stand:
+        running = stand.running()
+        ended = replace(
+            stand.end(running, last_number=2, seconds_ago=2), released_at=stand.clock.now()
+        )
+        stand.documents.streams[running.id] = ended
+        stand.write(running.id, chunk(running.id, 1, "x"))
+        reading = asyncio.create_task(stand.read(ended))
+        await until(lambda: stand.documents.asked > 0)
+        stand.write(running.id, terminal(running.id, 2))
+        assert b"reload" not in await reading
+
+
 async def test_an_ended_stream_whose_log_lost_its_tail_is_finished_without_a_wait() -> None:
     async with open_stand() as stand:
         running = stand.running()

@@ -108,7 +108,11 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """The stream document: the claim on the session, and all that recovery needs."""
+    """The stream document: the claim on the session, and all that recovery needs.
+
+    `ended_at` is when its text was whole, `released_at` when its session was free again: settling
+    lies between, and only then does the log get its end.
+    """
 
     id: str
     session_id: str
@@ -125,6 +129,7 @@ class Stream:
     reservation: Reservation
     started_at: datetime
     ended_at: datetime | None = None
+    released_at: datetime | None = None
     last_number: int | None = None
     checkpoint: Checkpoint = Checkpoint()
     outcome: Outcome | None = None

@@ -181,8 +181,9 @@ class LogFollowers:
         if stream is None or (not stream.live and stream.outcome is None):
             followed.view.close(notice_frame("reconnect", _GONE))
         elif not stream.live:
-            ended_at = stream.ended_at or stream.started_at
-            if (self._clock.now() - ended_at).total_seconds() < self._grace:
+            # not since its text was whole: it may have taken long to settle
+            since = stream.released_at or stream.ended_at or stream.started_at
+            if (self._clock.now() - since).total_seconds() < self._grace:
                 followed.quiet = self._grace / 4
             else:
                 followed.view.close(reload_frame(stream))

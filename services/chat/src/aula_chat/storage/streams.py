@@ -166,7 +166,7 @@ class StreamRepository:
         The conversation holds the text by now, and who deletes it there deletes it: the stream
         keeps none. False if fenced off; may be repeated.
         """
-        fields: Document = {"leaseMs": 0, "question": ""}
+        fields: Document = {"leaseMs": 0, "question": "", "releasedAt": "$$NOW"}
         if stream.outcome is not None:
             fields["outcome.text"] = ""
         removed = ["live", "checkpoint"]
