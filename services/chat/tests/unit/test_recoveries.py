@@ -29,6 +29,7 @@ class Orphanage:
     def __init__(self, *expired: Stream, grace: float = 0) -> None:
         self.expired = {one.id: one for one in expired}
         self.outcomes: dict[str, Outcome] = {}
+        self.withdrawn: list[str] = []
         self.taken: list[str] = []
         self.clock = QuickClock()
         self.log = MemoryStreamLog()
@@ -61,6 +62,9 @@ class Orphanage:
     async def conclude(self, one: Stream, outcome: Outcome, **_: Any) -> Stream:
         self.outcomes[one.id] = outcome
         return one
+
+    async def withdraw(self, lost: Stream) -> None:
+        self.withdrawn.append(lost.id)
 
 
 async def test_a_process_never_takes_what_it_is_writing_itself() -> None:
@@ -149,7 +153,7 @@ async def test_the_text_is_of_whichever_knows_more() -> None:
     assert orphans.outcomes[ahead.id].text == "abc"
 
 
-async def test_a_recovery_that_is_overtaken_is_counted_as_a_lost_fence() -> None:
+async def test_a_recovery_that_is_overtaken_takes_back_its_own_and_counts_a_lost_fence() -> None:
     one = stream()
     orphans = Orphanage(one)
 
@@ -158,4 +162,5 @@ async def test_a_recovery_that_is_overtaken_is_counted_as_a_lost_fence() -> None
 
     orphans.conclude = overtaken  # type: ignore[method-assign]  # another was quicker
     assert not await orphans.recoveries.recover(one.id)
+    assert orphans.withdrawn == [one.id]
     assert orphans.fences_lost.labels("recovery")._value.get() == 1
