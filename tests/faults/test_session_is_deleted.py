@@ -16,6 +16,7 @@ from aula_devstack.testing.tcp_proxy import Strike, tcp_proxy
 
 # past the time that a cell lets its owner sleep: nobody takes the stream meanwhile
 PATIENT = {"STREAM_LEASE_SECONDS": "60"}
+STORING = b"$setOnInsert"  # as messages are stored, and nothing else is
 
 
 async def delete(scene: Scene) -> httpx.Response:
@@ -140,17 +141,31 @@ async def test_deleted_while_its_owner_sleeps(
 
 
 @pytest.mark.deep
+@pytest.mark.parametrize(
+    ("phase", "chunks", "stored"),
+    [("P1 reserved", 0, 1), (P5.phase, 5, 2)],
+    ids=["question", "answer"],
+)
 async def test_deleted_with_its_message_on_its_way(
-    platform: Platform, people: People, make_victim: MakeVictim, cell: Begin
+    platform: Platform,
+    people: People,
+    make_victim: MakeVictim,
+    cell: Begin,
+    phase: str,
+    chunks: int,
+    stored: int,
 ) -> None:
-    now, scene = cell("session deleted, a message held", P5.phase), await Scene.set(people)
+    now, scene = cell("session deleted, a message held", phase), await Scene.set(people)
     with tcp_proxy(platform.mongo.url) as proxy:
         # else the driver asks the server for its address, and goes there past the proxy
         address = f"{proxy.through(platform.mongo.url)}?directConnection=true"
         sleeper = make_victim(MONGO_URI=address)
+        if not chunks:
+            proxy.arm(Strike.HOLD, STORING)
         async with reading(asking(scene, sleeper.process.url)) as asker:
-            await asker.until_chunks(5)
-            proxy.arm(Strike.HOLD, b"$setOnInsert")  # as messages are stored
+            if chunks:
+                await asker.until_chunks(chunks)
+                proxy.arm(Strike.HOLD, STORING)
             await asyncio.to_thread(proxy.wait_struck)
             sleeper.process.suspend()
             await eventually(scene.answer)
@@ -160,7 +175,7 @@ async def test_deleted_with_its_message_on_its_way(
             proxy.release()
 
             async def is_stored() -> bool:
-                return Remains.of(platform, scene.session_id, []).messages == 2
+                return Remains.of(platform, scene.session_id, []).messages == stored
 
             async def is_gone() -> bool:
                 return not Remains.of(platform, scene.session_id, []).messages
@@ -169,5 +184,6 @@ async def test_deleted_with_its_message_on_its_way(
             sleeper.process.resume()
             await now.reach("taken back", is_gone)
             shown = await asker.end()
+            await now.reach("the sleeper gives up", lambda: runs_nothing(sleeper))
     await check_deleted(now, scene, platform, streams, shown)
     await check_paid(now, scene, streams)
