@@ -31,6 +31,8 @@ class Orphanage:
         self.outcomes: dict[str, Outcome] = {}
         self.withdrawn: list[str] = []
         self.taken: list[str] = []
+        self.overtaken = False
+        self.withdrawn: list[str] = []
         self.clock = QuickClock()
         self.log = MemoryStreamLog()
         self.own: set[str] = set()
@@ -59,7 +61,12 @@ class Orphanage:
         self.taken.append(stream_id)
         return self.expired[stream_id]
 
+    async def withdraw(self, one: Stream) -> None:
+        self.withdrawn.append(one.id)
+
     async def conclude(self, one: Stream, outcome: Outcome, **_: Any) -> Stream:
+        if self.overtaken:
+            raise FenceLostError
         self.outcomes[one.id] = outcome
         return one
 
@@ -115,6 +122,14 @@ async def test_a_process_that_is_about_to_end_takes_nothing() -> None:
     await orphans.recoveries.sweep()
     assert not await orphans.recoveries.recover(one.id)
     assert orphans.taken == []
+
+
+async def test_a_recovery_that_is_overtaken_takes_back_what_it_stored() -> None:
+    one = stream()
+    orphans = Orphanage(one)
+    orphans.overtaken = True
+    assert not await orphans.recoveries.recover(one.id)
+    assert orphans.withdrawn == [one.id]
 
 
 async def test_a_recovery_waits_for_the_log_and_then_goes_without() -> None:
