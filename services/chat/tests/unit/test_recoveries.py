@@ -29,7 +29,6 @@ class Orphanage:
     def __init__(self, *expired: Stream, grace: float = 0) -> None:
         self.expired = {one.id: one for one in expired}
         self.outcomes: dict[str, Outcome] = {}
-        self.withdrawn: list[str] = []
         self.taken: list[str] = []
         self.overtaken = False
         self.withdrawn: list[str] = []
@@ -69,9 +68,6 @@ class Orphanage:
             raise FenceLostError
         self.outcomes[one.id] = outcome
         return one
-
-    async def withdraw(self, lost: Stream) -> None:
-        self.withdrawn.append(lost.id)
 
 
 async def test_a_process_never_takes_what_it_is_writing_itself() -> None:
@@ -124,12 +120,13 @@ async def test_a_process_that_is_about_to_end_takes_nothing() -> None:
     assert orphans.taken == []
 
 
-async def test_a_recovery_that_is_overtaken_takes_back_what_it_stored() -> None:
+async def test_a_recovery_that_is_overtaken_takes_back_its_own_and_is_counted() -> None:
     one = stream()
     orphans = Orphanage(one)
     orphans.overtaken = True
     assert not await orphans.recoveries.recover(one.id)
     assert orphans.withdrawn == [one.id]
+    assert orphans.fences_lost.labels("recovery")._value.get() == 1
 
 
 async def test_a_recovery_waits_for_the_log_and_then_goes_without() -> None:
@@ -166,16 +163,3 @@ async def test_the_text_is_of_whichever_knows_more() -> None:
     orphans.log.entries[ahead.id] = [(1, chunk(ahead.id, 1, "a"))]
     await orphans.recoveries.sweep()
     assert orphans.outcomes[ahead.id].text == "abc"
-
-
-async def test_a_recovery_that_is_overtaken_takes_back_its_own_and_counts_a_lost_fence() -> None:
-    one = stream()
-    orphans = Orphanage(one)
-
-    async def overtaken(*_: Any, **__: Any) -> Stream:
-        raise FenceLostError
-
-    orphans.conclude = overtaken  # type: ignore[method-assign]  # another was quicker
-    assert not await orphans.recoveries.recover(one.id)
-    assert orphans.withdrawn == [one.id]
-    assert orphans.fences_lost.labels("recovery")._value.get() == 1

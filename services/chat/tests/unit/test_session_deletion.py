@@ -23,9 +23,14 @@ class SessionStore:
 
     def __init__(self) -> None:
         self.session: Session | None = Session(
-            id="ses_one", user_id=OWNER.id, title="Tides", model_id=DEFAULT_MODEL,
-            created_at=MOMENT, updated_at=MOMENT, metadata={},
-        )  # fmt: skip
+            id="ses_one",
+            user_id=OWNER.id,
+            title="Tides",
+            model_id=DEFAULT_MODEL,
+            created_at=MOMENT,
+            updated_at=MOMENT,
+            metadata={},
+        )
 
     async def find_owned(self, *_: str) -> Session | None:
         return self.session
