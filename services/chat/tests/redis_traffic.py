@@ -15,7 +15,18 @@ _WORD = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _ID = re.compile(rb"\b([a-z]{3})_[a-z0-9]{26}\b")
 # what has no key by its nature: connections, transactions' brackets, the cache of scripts
 KEYLESS = frozenset(
-    {b"AUTH", b"HELLO", b"SELECT", b"CLIENT", b"PING", b"SCRIPT", b"MULTI", b"EXEC", b"DISCARD"}
+    {
+        b"AUTH",
+        b"HELLO",
+        b"SELECT",
+        b"CLIENT",
+        b"PING",
+        b"SCRIPT",
+        b"MULTI",
+        b"EXEC",
+        b"DISCARD",
+        b"TIME",
+    }
 )
 
 

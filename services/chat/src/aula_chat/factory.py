@@ -11,6 +11,7 @@ from aula_chat.clients.bedrock import BedrockModel
 from aula_chat.clients.failpoints import FailingAccounts, FailingModel
 from aula_chat.domain.language_models import LanguageModel
 from aula_chat.domain.ports import CreditAccounts
+from aula_chat.services.audience import Audience
 from aula_chat.services.conclusions import Conclusions
 from aula_chat.services.fences import Fences
 from aula_chat.services.followers import LogFollowers
@@ -33,6 +34,7 @@ from aula_chat.settings import Settings
 from aula_chat.storage.database import Document, ensure_indexes
 from aula_chat.storage.messages import MessageRepository
 from aula_chat.storage.observations import ObservationRepository
+from aula_chat.storage.observers import ObserverRepository
 from aula_chat.storage.sessions import SessionRepository
 from aula_chat.storage.stream_log import RedisStreamLog
 from aula_chat.storage.streams import StreamRepository
@@ -55,6 +57,7 @@ _LOG_TIMEOUT_SECONDS = 0.25  # longer without acknowledgement and readers are se
 _LOG_SPARE_SECONDS = 300  # a log outlives the longest stream by so much
 _RELAY_SECONDS = 2
 _LOOK_SECONDS = 5
+_AUDIENCE_SECONDS = 0.5
 _CLOSE_SECONDS = 3  # at the end of the process, for background work to be cancelled
 _START_RETRY_SECONDS = 1
 
@@ -187,6 +190,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
                 "readers_cut", "Readers ended here before their stream.", ["reason"]
             ),
         )
+        audience = Audience(ObserverRepository(redis), clock=clock)
         followers = LogFollowers(log, stream_store, clock=clock)
         generator = Generator(
             model=model,
@@ -213,6 +217,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             recoveries=recoveries,
             followers=followers,
             readers=readers,
+            audience=audience,
             fences=fences,
             supervisor=supervisor,
             clock=clock,
@@ -236,15 +241,20 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             renewals=ObservationRepository(redis),
             streams=streams,
             readers=readers,
+            audience=audience,
             clock=clock,
             lifetime=durations.observation_seconds,
         )
 
         supervisor.spawn(writer.run(), name="write logs")
         supervisor.spawn(followers.run(), name="follow logs")
-        supervisor.every(durations.recovery_seconds, recoveries.sweep, name="recover streams")
-        supervisor.every(_RELAY_SECONDS, settlements.relay, name="settle late")
-        supervisor.every(_LOOK_SECONDS, unsettled.look, name="count what is unsettled")
+        for seconds, work, name in (
+            (durations.recovery_seconds, recoveries.sweep, "recover streams"),
+            (_RELAY_SECONDS, settlements.relay, "settle late"),
+            (_LOOK_SECONDS, unsettled.look, "count what is unsettled"),
+            (_AUDIENCE_SECONDS, audience.look, "count observers"),
+        ):
+            supervisor.every(seconds, work, name=name)
 
         handover = Handover(
             streams=stream_store,

@@ -1,9 +1,19 @@
 """What monitoring is shown for supervisors, and nobody else."""
 
-from chat_builders import OBSERVE, Chat, Reading, Surroundings, numbers_of, run_chat, text_of
+from chat_builders import (
+    NUMBERED,
+    OBSERVE,
+    Chat,
+    Reading,
+    Surroundings,
+    numbers_of,
+    run_chat,
+    text_of,
+)
 
 from aula_common.ids import new_id
 from aula_common.security.principal import Role
+from aula_devstack.sse_client import SseEvent
 
 SLOW = "[[pace=15 tokens=40]] Explain rain."
 
@@ -11,6 +21,14 @@ SLOW = "[[pace=15 tokens=40]] Explain rain."
 def watch(session_id: str, **more: str) -> str:
     query = "&".join(f"{key}={value}" for key, value in more.items())
     return f"/api/chat/sessions/{session_id}/observe?observationId={new_id('obs')}&{query}"
+
+
+def numbered(events: list[SseEvent]) -> list[SseEvent]:
+    return [event for event in events if event.event in NUMBERED]
+
+
+def ids(events: list[SseEvent]) -> list[str]:
+    return [event.id for event in numbered(events)]
 
 
 def after_history(reading: Reading) -> list[str]:
@@ -90,8 +108,8 @@ async def test_an_observer_sees_the_history_and_the_same_events_as_the_student(
         ):
             whole = await reading.to_end()
             for other in (observed, elsewhere):
-                mirrored = [event for event in await other.to_end() if event.id]
-                assert [(e.id, e.data) for e in mirrored] == [(e.id, e.data) for e in whole]
+                mirrored = [(e.id, e.data) for e in numbered(await other.to_end())]
+                assert mirrored == [(e.id, e.data) for e in numbered(whole)]
 
 
 async def test_an_observer_who_may_not_read_sees_no_text(chat: Chat) -> None:
@@ -119,19 +137,19 @@ async def test_an_observer_who_stays_sees_every_next_answer_once(chat: Chat) -> 
         await observed.until_seen("observer")
         whole = []
         for _ in range(3):  # shorter than any look for the next one
-            whole += await student.ask(session_id, "[[pace=0 tokens=3]] Quick")
+            whole += numbered(await student.ask(session_id, "[[pace=0 tokens=3]] Quick"))
         await observed.until_seen("complete", 3)
-        assert [e.id for e in observed.events if e.id] == [e.id for e in whole]
+        assert ids(observed.events) == ids(whole)
         last = whole[-1].id
     more = await student.ask(session_id, "[[pace=0 tokens=3]] Missed")
     path = watch(session_id, follow="true")
     async with monitoring.reading("GET", path, headers={"Last-Event-ID": last}) as observed:
         await observed.until_seen("complete")
-        assert [e.id for e in observed.events if e.id] == [e.id for e in more]
+        assert ids(observed.events) == ids(more)
         assert "history" not in observed.names
     async with monitoring.reading("GET", path, headers={"Last-Event-ID": whole[2].id}) as observed:
         await observed.until_seen("complete", 4)
-        assert [e.id for e in observed.events if e.id] == [e.id for e in [*whole[3:], *more]]
+        assert ids(observed.events) == ids([*whole[3:], *more])
 
 
 async def test_an_observer_who_stays_is_told_when_the_session_is_deleted(

@@ -20,6 +20,7 @@ from aula_chat.domain.messages import Message
 from aula_chat.domain.readers import CutReason, ReaderKind
 from aula_chat.domain.sessions import Session
 from aula_chat.domain.streams import Phase, Stream
+from aula_chat.services.audience import Audience
 from aula_chat.services.conclusions import question_message
 from aula_chat.services.readers import Readers
 from aula_chat.services.streams import Streams
@@ -51,6 +52,7 @@ class Observations:
         renewals: "ObservationRepository",
         streams: Streams,
         readers: Readers,
+        audience: Audience,
         clock: Clock,
         lifetime: float,
     ) -> None:
@@ -60,6 +62,7 @@ class Observations:
         self._renewals = renewals
         self._streams = streams
         self._readers = readers
+        self._audience = audience
         self._clock = clock
         self._lifetime = lifetime
         self._renewed_here: dict[str, float] = {}
@@ -116,7 +119,7 @@ class Observations:
             wait_for_next=wait_for_next,
             with_text=with_text,
         )
-        return self._while_renewed(observation_id, events)
+        return self._while_renewed(session_id, observation_id, events)
 
     def drain(self) -> None:
         """Send away those who wait for a next stream: this process is about to end."""
@@ -208,9 +211,17 @@ class Observations:
         return CutReason.SENT_AWAY
 
     async def _while_renewed(
-        self, observation_id: str, events: AsyncGenerator[bytes, None]
+        self, session_id: str, observation_id: str, events: AsyncGenerator[bytes, None]
     ) -> AsyncGenerator[bytes, None]:
         """The events, until the observation is no longer renewed."""
+        with self._audience.observing(session_id, observation_id):
+            async with aclosing(self._until_lapsed(observation_id, events)) as observed:
+                async for data in observed:
+                    yield data
+
+    async def _until_lapsed(
+        self, observation_id: str, events: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
         expiry = asyncio.create_task(self._expire(observation_id), name="watch an observation")
         upcoming: asyncio.Task[bytes] | None = None
         try:

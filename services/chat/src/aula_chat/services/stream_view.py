@@ -26,6 +26,7 @@ class StreamView:
         self.frames: list[bytes] = []
         self.released = 0
         self.degraded = False
+        self.observers = 0
         self.abandoned = False
         self.closing: bytes | None = None
         self._changed = asyncio.Event()
@@ -65,6 +66,12 @@ class StreamView:
             self.degraded = degraded
             self._wake()
 
+    def count_observers(self, count: int) -> None:
+        """Tell the student's own readers how many observe the session."""
+        if count != self.observers:
+            self.observers = count
+            self._wake()
+
     def abandon(self) -> None:
         """Send the readers away to come back: this process no longer knows how it goes on."""
         self.abandoned = True
@@ -95,22 +102,28 @@ async def follow(
     *,
     buffer_bytes: int | None = None,
     cut: Callable[[CutReason], None] | None = None,
+    tell_observers: bool = False,
 ) -> AsyncGenerator[bytes, None]:
     """The frames after that number as they come, to the terminal one, in bounded pieces.
 
-    Unnumbered notices tell `degraded`, and `reconnect` where this ends without a terminal event;
-    `cut` then hears why. A reader takes the next piece when its socket has taken the last. It is
-    too slow if more than `buffer_bytes` were released meanwhile that it has not got. What was
-    there when it came, or came in one go while it waited, doesn't count until it has been level
-    with that; nor does anything once the stream has ended, as no more will come.
+    Unnumbered notices tell `degraded`, how many observe if `tell_observers` (none until told), and
+    `reconnect` where this ends without a terminal event; `cut` then hears why. A reader takes the
+    next piece when its socket has taken the last. It is too slow if more than `buffer_bytes` were
+    released meanwhile that it has not got. What was there when it came, or came in one go while it
+    waited, doesn't count until it has been level with that; nor does anything once the stream has
+    ended, as no more will come.
     """
-    position, told = after, False
+    position, told, observers = after, False, 0
     reason: CutReason | None
     level: int | None = None  # up to here nothing is the reader's own delay
     while True:
         if view.degraded and not told:
             yield notice_frame("degraded", {})
         told = view.degraded
+        if tell_observers and view.observers != observers:
+            observers = view.observers
+            yield notice_frame("observers", {"count": observers})
+            continue  # it may have changed again meanwhile
         if position < view.released:
             if (
                 buffer_bytes is not None

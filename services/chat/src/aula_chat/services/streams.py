@@ -20,6 +20,7 @@ from aula_chat.domain.ports import CreditAccounts, StreamLog
 from aula_chat.domain.prompts import Context, fit
 from aula_chat.domain.readers import ReaderKind
 from aula_chat.domain.streams import Phase, Reservation, Stream, claim_of
+from aula_chat.services.audience import Audience
 from aula_chat.services.conclusions import Conclusions, question_message
 from aula_chat.services.fences import Fences
 from aula_chat.services.followers import LogFollowers
@@ -62,6 +63,7 @@ class Streams:
         recoveries: Recoveries,
         followers: LogFollowers,
         readers: Readers,
+        audience: Audience,
         fences: Fences,
         supervisor: Supervisor,
         clock: Clock,
@@ -80,6 +82,7 @@ class Streams:
         self._recoveries = recoveries
         self._followers = followers
         self._readers = readers
+        self._audience = audience
         self._fences = fences
         self._supervisor = supervisor
         self._clock = clock
@@ -144,8 +147,14 @@ class Streams:
                 view = live.view
             else:
                 view = stack.enter_context(self._followers.following(stream))
+            if kind is ReaderKind.OWN:
+                stack.enter_context(self._audience.told(stream.session_id, view))
             frames = follow(
-                view, after, buffer_bytes=self._readers.buffer_bytes, cut=self._readers.cut
+                view,
+                after,
+                buffer_bytes=self._readers.buffer_bytes,
+                cut=self._readers.cut,
+                tell_observers=kind is ReaderKind.OWN,
             )
             async with aclosing(frames):
                 async for data in frames:
