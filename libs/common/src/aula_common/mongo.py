@@ -30,6 +30,9 @@ def create_client(settings: MongoSettings, *, application: str) -> AsyncMongoCli
         appname=application,
         tz_aware=True,
         maxPoolSize=settings.mongo_pool_size,
+        # before something between drops it: the driver notices only in its next operation, and of
+        # writes to many documents it repeats none
+        maxIdleTimeMS=int(settings.mongo_idle_seconds * 1000),
         serverSelectionTimeoutMS=min(timeout_ms, 3000),
         connectTimeoutMS=min(timeout_ms, 3000),
         timeoutMS=timeout_ms,

@@ -106,6 +106,9 @@ class MongoSettings(Block):
     mongo_uri: SecretStr
     mongo_pool_size: int = Field(default=50, ge=1)
     mongo_timeout_seconds: float = Field(default=5, gt=0)
+    mongo_idle_seconds: float = Field(
+        default=60, gt=0, description="A connection unused for so long is not used again."
+    )
 
 
 class PostgresSettings(Block):

@@ -14,14 +14,18 @@ from aula_common.errors import UnavailableError
 from aula_common.mongo import create_client, database, mongo_errors
 from aula_common.settings import MongoSettings
 from aula_devstack.servers.mongo import Mongo
+from aula_devstack.testing.tcp_proxy import tcp_proxy
 
 
 @asynccontextmanager
-async def collection_of(url: str, *, seconds: float = 2) -> AsyncIterator[AsyncCollection[Any]]:
+async def collection_of(
+    url: str, *, seconds: float = 2, idle_seconds: float = 60
+) -> AsyncIterator[AsyncCollection[Any]]:
     settings = MongoSettings(
         mongo_uri=url,
         mongo_pool_size=5,
         mongo_timeout_seconds=seconds,
+        mongo_idle_seconds=idle_seconds,
     )
     client = create_client(settings, application="test")
     try:
@@ -81,6 +85,21 @@ async def test_a_frozen_server_is_unavailable_in_bounded_time_and_recovers(
         while results != list(range(5)):
             results = await outcomes(things, 5)
             assert all(isinstance(result, int | UnavailableError) for result in results), results
+
+
+async def test_connections_that_were_dropped_while_idle_fail_nothing(mongo_database: str) -> None:
+    idle_seconds = 2.0
+    with tcp_proxy(mongo_database) as proxy:
+        # the driver's monitors are never idle, as they are not where idle is minutes
+        options = "directConnection=true&heartbeatFrequencyMS=500"
+        url = f"{proxy.through(mongo_database)}?{options}"
+        async with collection_of(url, idle_seconds=idle_seconds) as things:
+            await things.insert_one({"_id": 1})
+            await asyncio.sleep(idle_seconds)
+            assert proxy.reset(idle_seconds=idle_seconds * 0.9) > 0
+            with mongo_errors():  # a write that the driver never repeats
+                changed = await things.update_many({}, {"$set": {"n": 1}})
+    assert changed.modified_count == 1
 
 
 async def test_what_is_wrong_with_the_command_passes_through(mongo_database: str) -> None:

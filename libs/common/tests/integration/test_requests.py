@@ -10,7 +10,7 @@ from common_builders import ask, build_app, connected, read_answer, serve
 from fastapi import APIRouter
 from structlog.testing import capture_logs
 
-from aula_common.errors import NotFoundError
+from aula_common.errors import NotFoundError, UnavailableError
 from aula_common.requests import request_id
 from aula_common.security.principal import Principal, Role
 from aula_common.testing import TokenMint
@@ -44,6 +44,11 @@ async def seen_id() -> dict[str, str | None]:
 @router.get("/bug")
 async def bug() -> None:
     raise ValueError("the password is hunter2")
+
+
+@router.get("/away")
+async def away() -> None:
+    raise UnavailableError("the database") from OSError("connection is closed")
 
 
 @router.get("/people")
@@ -106,6 +111,19 @@ async def test_an_unexpected_error_is_a_500_that_tells_nothing_and_a_log_that_te
     (line,) = [line for line in lines if line["event"] == "unexpected error"]
     assert line["path"] == "/bug"
     assert line["exc_info"]
+
+
+async def test_what_made_a_dependency_unavailable_is_logged_and_not_told() -> None:
+    with capture_logs() as lines:
+        async with serve(build_app(router)) as port, aiohttp.ClientSession() as session:
+            async with session.get(f"http://127.0.0.1:{port}/away") as response:
+                assert response.status == 503
+                assert "closed" not in await response.text()
+            async with session.get(f"http://127.0.0.1:{port}/notes/1") as response:
+                assert response.status == 404
+    away, absent = (line for line in lines if line["event"] == "expected error")
+    assert away["cause"] == "OSError('connection is closed')"
+    assert "cause" not in absent
 
 
 async def test_metrics_are_by_route_and_not_by_path() -> None:

@@ -28,6 +28,7 @@ _log = get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _MAX_FIELD_CHARACTERS = 200
 _MAX_ERRORS = 50
+_SERVER_ERRORS = 500
 
 
 def problem_document(error: AulaError) -> dict[str, Any]:
@@ -125,7 +126,9 @@ def install_problem_handlers(app: FastAPI, *, body_limit: int) -> None:
         assert isinstance(error, AulaError)  # noqa: S101 - registered for it alone
         metrics: Metrics = request.app.state.metrics
         metrics.errors.labels(error.code).inc()
-        _log.info("expected error", code=error.code, status=error.status)
+        # of what failed beneath; what a caller did wrong needs none, and may quote him
+        cause = {"cause": repr(error.__cause__)} if error.status >= _SERVER_ERRORS else {}
+        _log.info("expected error", code=error.code, status=error.status, **cause)
         return problem_response(error)
 
     async def on_http(_request: Request, error: Exception) -> Response:

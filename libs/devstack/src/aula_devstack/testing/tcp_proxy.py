@@ -7,6 +7,7 @@ import asyncio
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -42,10 +43,11 @@ class _Armed:
 
 
 class _Connection:
-    """Two ends, and how much of what is armed this connection has sent."""
+    """Two ends, how much of what is armed this connection has sent, and when it carried last."""
 
     def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
         self.near, self.far = near, far
+        self.carried_at = time.monotonic()
         self.down = 0
         self.swallows = False
         self._armed: _Armed | None = None
@@ -105,9 +107,9 @@ class TcpProxy:
         """Carry on."""
         self._call(self._flows.set)
 
-    def reset(self) -> None:
-        """Reset all connections that there are."""
-        self._call(self._reset_all)
+    def reset(self, *, idle_seconds: float = 0) -> int:
+        """Reset all connections that have carried nothing for so long; how many there were."""
+        return self._call(lambda: self._reset_idle(idle_seconds))
 
     def refuse(self) -> None:
         """Reset each new connection at once, until `accept`; those that are there stay."""
@@ -204,6 +206,7 @@ class TcpProxy:
 
     async def _there(self, connection: _Connection, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(_PIECE):
+            connection.carried_at = time.monotonic()
             if connection.completes(self._armed, data):
                 await self._strike(connection)
             await self._pass(connection.far, data)
@@ -211,6 +214,7 @@ class TcpProxy:
 
     async def _back(self, connection: _Connection, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(_PIECE):
+            connection.carried_at = time.monotonic()
             if connection.swallows:
                 self._note_strike()
                 raise ConnectionResetError
@@ -249,15 +253,18 @@ class TcpProxy:
         self.strikes += 1
         self._struck.set()
 
-    def _reset_all(self) -> None:
-        for connection in list(self._connections):
+    def _reset_idle(self, seconds: float) -> int:
+        before = time.monotonic() - seconds
+        idle = [connection for connection in self._connections if connection.carried_at <= before]
+        for connection in idle:
             connection.reset()
+        return len(idle)
 
     async def _end(self) -> None:
         """Have every connection end by itself: what is frozen or held is of no use any more."""
         self._released.set()
         self._flows.set()
-        self._reset_all()
+        self._reset_idle(0)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if tasks:
             await asyncio.wait(tasks, timeout=_CALL_SECONDS / 2)
