@@ -1,6 +1,8 @@
 """Who is told how many observe a session, and when."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import ExitStack, aclosing
 
 import pytest
 from stream_builders import chunk, stream
@@ -20,6 +22,7 @@ class Hall:
         self.everywhere: dict[str, set[str]] = {}
         self.asked: list[set[str]] = []
         self.away = False
+        self.meanwhile = ExitStack()
         self.clock = ManualClock()
         self.audience = Audience(self, clock=self.clock)  # type: ignore[arg-type]  # what it needs
         self.view = StreamView("str_one")
@@ -31,6 +34,7 @@ class Hall:
         if self.away:
             raise UnavailableError("redis")
         self.asked.append(set(sessions))
+        self.meanwhile.close()
         for session_id, watching in sessions.items():
             known = self.everywhere.setdefault(session_id, set())
             known.difference_update(watching.gone)
@@ -91,6 +95,13 @@ async def test_a_count_that_cannot_be_asked_for_stays_and_who_left_is_told_later
         assert hall.everywhere["ses_one"] == set()
 
 
+async def test_who_leaves_while_it_is_counted_is_told_at_the_next_look(hall: Hall) -> None:
+    with hall.audience.told("ses_one", hall.view):
+        hall.meanwhile.enter_context(hall.audience.observing("ses_one", "obs_a"))
+        assert await hall.later(0) == 1
+        assert await hall.later(0) == 0
+
+
 async def test_only_sessions_with_somebody_here_are_asked_about_and_not_at_every_look(
     hall: Hall,
 ) -> None:
@@ -128,11 +139,11 @@ async def test_own_readers_are_told_without_a_number_and_observers_are_not() -> 
 
 async def test_a_waiting_reader_is_told_of_each_change_once() -> None:
     view = StreamView("str_one")
-    reading = follow(view, tell_observers=True)
-    for count in (1, 3, 0):
-        view.count_observers(count)
-        view.count_observers(count)
-        assert await anext(reading) == f'event: observers\ndata: {{"count":{count}}}\n\n'.encode()
-    view.abandon()
-    assert b"reconnect" in await anext(reading)
-    await reading.aclose()
+    async with asyncio.timeout(10), aclosing(follow(view, tell_observers=True)) as reading:
+        for count in (1, 3, 0):
+            view.count_observers(count)
+            view.count_observers(count)
+            told = f'event: observers\ndata: {{"count":{count}}}\n\n'
+            assert await anext(reading) == told.encode()
+        view.abandon()
+        assert b"reconnect" in await anext(reading)

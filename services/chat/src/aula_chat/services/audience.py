@@ -28,7 +28,7 @@ class _Session:
 
     def __init__(self) -> None:
         self.observers: Counter[str] = Counter()  # an observer who comes back may be here twice
-        self.gone: set[str] = set()
+        self.gone: set[str] = set()  # whoever has come back is told after, so counts
         self.views: Counter[StreamView] = Counter()
         self.looked_at = float("-inf")
 
@@ -52,7 +52,6 @@ class Audience:
         """Count an observer inside the block."""
         session = self._of(session_id)
         session.observers[observation_id] += 1
-        session.gone.discard(observation_id)
         try:
             yield
         finally:
