@@ -137,6 +137,18 @@ async def test_own_readers_are_told_without_a_number_and_observers_are_not() -> 
     assert [piece async for piece in follow(view)] == [b"".join(view.frames)]
 
 
+async def test_nothing_is_told_after_the_terminal_event() -> None:
+    one = stream()
+    view = StreamView(one.id)
+    view.append(event_frame(one.id, 1, "complete", {}))
+    view.release(1)
+    async with asyncio.timeout(10), aclosing(follow(view, tell_observers=True)) as reading:
+        assert await anext(reading) == view.frames[0]
+        view.count_observers(2)
+        view.degrade(degraded=True)
+        assert [piece async for piece in reading] == []
+
+
 async def test_a_waiting_reader_is_told_of_each_change_once() -> None:
     view = StreamView("str_one")
     async with asyncio.timeout(10), aclosing(follow(view, tell_observers=True)) as reading:

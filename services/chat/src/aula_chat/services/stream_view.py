@@ -116,7 +116,7 @@ async def follow(
     position, told, observers = after, False, 0
     reason: CutReason | None
     level: int | None = None  # up to here nothing is the reader's own delay
-    while True:
+    while not (view.ended and position >= view.released):  # nothing follows the terminal event
         if view.degraded and not told:
             yield notice_frame("degraded", {})
         told = view.degraded
@@ -136,8 +136,6 @@ async def follow(
                 break
             data, position = view.piece(position)
             yield data
-        elif view.ended:
-            return
         elif view.closing is not None:
             reason = None if is_terminal(view.closing) else CutReason.GONE
             notice = view.closing
@@ -148,6 +146,8 @@ async def follow(
         else:
             await view.changed()
             level = view.released
+    else:
+        return
     if cut is not None and reason is not None:
         cut(reason)
     yield notice
