@@ -74,7 +74,9 @@ class Walk:
         counts = self._world.counts
         struck = sum(count for name, count in counts.items() if name.startswith("fault: "))
         assert self._rounds > 0, "no round was run"
-        assert struck == self._rounds, f"{struck} faults in {self._rounds} rounds"
+        missed = counts["strikes missed"]
+        assert struck + missed == self._rounds, f"{struck} faults in {self._rounds} rounds"
+        assert missed <= max(1, self._rounds // 10), f"{missed} strikes missed"
         assert counts["streams"] == self._asked >= 2 * self._rounds, counts
         assert counts["resumes"] >= self._asked, counts
         if self._rounds >= _ROUNDS_FOR_EVERYTHING:

@@ -39,11 +39,11 @@ class ArmedFailpoints:
         armed = self._directory / f"{name}.armed"
         try:
             action, _, count = armed.read_text().strip().partition("@")
+            if count and self._reached[name] < int(count):
+                return
+            armed.replace(self._directory / f"{name}.struck")
         except FileNotFoundError:
-            return
-        if count and self._reached[name] < int(count):
-            return
-        armed.replace(self._directory / f"{name}.struck")
+            return  # not armed, or disarmed meanwhile
         _log.warning("failpoint struck", failpoint=name, action=action)
         await self._strike(name, action)
 

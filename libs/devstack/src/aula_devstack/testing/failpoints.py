@@ -25,6 +25,14 @@ class FailpointDirectory:
         draft.write_text(action)
         draft.replace(self.path / f"{name}.armed")
 
+    def disarm(self, name: str) -> bool:
+        """Have the place not fail any more; False if it has failed, or was not armed."""
+        try:
+            (self.path / f"{name}.armed").unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
     def struck(self, name: str) -> bool:
         """Whether it did."""
         return (self.path / f"{name}.struck").exists()
