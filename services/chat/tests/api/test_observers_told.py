@@ -1,11 +1,12 @@
 """The student is told how many observe, wherever they do; nobody else, and it is not kept."""
 
-from chat_builders import OBSERVE, Chat, Reading, Surroundings, numbers_of, run_chat
+from chat_builders import OBSERVE, Reading, Surroundings, numbers_of, run_chat
 from pymongo import AsyncMongoClient
 
 from aula_common.ids import new_id
 
 LONG = "[[pace=20 tokens=3000]] Explain rain."
+UNRENEWED = 120.0  # longer than the test, in which nobody renews an observation
 
 
 def counts(reading: Reading) -> list[int]:
@@ -23,9 +24,12 @@ async def told(reading: Reading, count: int) -> None:
 
 
 async def test_the_students_readers_are_told_of_observers_at_every_replica(
-    chat: Chat, around: Surroundings
+    around: Surroundings,
 ) -> None:
-    async with run_chat(around) as second:
+    async with (
+        run_chat(around, observation_seconds=UNRENEWED) as chat,
+        run_chat(around, observation_seconds=UNRENEWED) as second,
+    ):
         student = await chat.student(credits=10_000)
         session_id = await student.new_session()
         here, there = (process.service(*OBSERVE) for process in (chat, second))
