@@ -71,7 +71,11 @@ async def test_finalize_abort_and_sweep_at_once(
                 scenes = [await Scene.set(people, story=_STORY) for _ in range(_AT_ONCE)]
                 # a little before the leases' end, at it, a little after it
                 moment = timedelta(milliseconds=20 * (number % 3 - 1))
-                met = await _meet(scenes, victim.process, accounting, streaming, moment)
+                # at once, or after the others, so that each wins sometimes
+                late = 0.03 * (number % 4)
+                met = await _meet(
+                    scenes, victim.process, accounting, streaming, moment=moment, late=late
+                )
                 for scene, stream_id, told in met:
                     statuses.append(await _check_one(now, scene, stream_id, told, streaming))
             for scene in scenes:
@@ -86,9 +90,14 @@ async def _meet(
     chat: Service,
     accounting: Service,
     streaming: Streaming,
+    *,
     moment: timedelta,
+    late: float,
 ) -> list[tuple[Scene, str, Any]]:
-    """Have all three come to each scene's reservation; what the abort was told."""
+    """Have all three come to each scene's reservation at a moment around its lease's end.
+
+    The abort comes so many seconds later. What it was told.
+    """
     async with AsyncExitStack() as stack:
         readers = [
             await stack.enter_async_context(reading(asking(scene, chat.url))) for scene in scenes
@@ -111,6 +120,7 @@ async def _meet(
             await eventually(come, every=0.002)
         finally:
             accounting.resume()
+        await asyncio.sleep(late)
         aborts = [
             streaming.settle("abort", scene, stream_id)
             for scene, stream_id in zip(scenes, ids, strict=True)
