@@ -71,10 +71,10 @@ async def test_finalize_abort_and_sweep_at_once(
                 scenes = [await Scene.set(people, story=_STORY) for _ in range(_AT_ONCE)]
                 # a little before the leases' end, at it, a little after it
                 moment = timedelta(milliseconds=20 * (number % 3 - 1))
-                # at once, or after the others, so that each wins sometimes
-                late = 0.03 * (number % 4)
+                # at once, or a few milliseconds before the others, so that none wins always
+                ahead = 0.01 * (number % 4)
                 met = await _meet(
-                    scenes, victim.process, accounting, streaming, moment=moment, late=late
+                    scenes, victim.process, accounting, streaming, moment=moment, ahead=ahead
                 )
                 for scene, stream_id, told in met:
                     statuses.append(await _check_one(now, scene, stream_id, told, streaming))
@@ -92,11 +92,11 @@ async def _meet(
     streaming: Streaming,
     *,
     moment: timedelta,
-    late: float,
+    ahead: float,
 ) -> list[tuple[Scene, str, Any]]:
     """Have all three come to each scene's reservation at a moment around its lease's end.
 
-    The abort comes so many seconds later. What it was told.
+    The abort comes so many seconds ahead. What it was told.
     """
     async with AsyncExitStack() as stack:
         readers = [
@@ -118,14 +118,16 @@ async def _meet(
                 return datetime.now(UTC) >= due
 
             await eventually(come, every=0.002)
+            aborting = asyncio.gather(
+                *(
+                    streaming.settle("abort", scene, stream_id)
+                    for scene, stream_id in zip(scenes, ids, strict=True)
+                )
+            )
+            await asyncio.sleep(ahead)
         finally:
             accounting.resume()
-        await asyncio.sleep(late)
-        aborts = [
-            streaming.settle("abort", scene, stream_id)
-            for scene, stream_id in zip(scenes, ids, strict=True)
-        ]
-        told = await asyncio.gather(*aborts)
+        told = await aborting
         for reader in readers:
             await reader.end()
     return list(zip(scenes, ids, told, strict=True))
