@@ -51,6 +51,7 @@ def create_app(
                 rules=settings.credits,
                 clock=clock,
                 metrics=app.state.metrics,
+                grouping=settings.group_commit,
             ) as context,
         ):
             await _wait_for_schema(context.check_schema)

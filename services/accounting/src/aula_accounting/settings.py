@@ -23,6 +23,19 @@ class CreditSettings(Block):
         return timedelta(seconds=self.max_streaming_duration + self.lease_margin_seconds)
 
 
+class GroupCommitSettings(Block):
+    """How initialize, heartbeat, finalize and abort share transactions."""
+
+    group_commit_lanes: int = Field(
+        default=1, ge=1, le=8, description="Each has a worker and a connection of its own."
+    )
+    group_commit_size: int = Field(default=64, ge=1, le=1000, description="Members at most.")
+    group_commit_queue: int = Field(default=2_000, ge=1, description="Beyond it requests are 503.")
+    group_commit_patience_seconds: float = Field(
+        default=8, gt=0, description="Who has waited for so long is answered 503."
+    )
+
+
 class Settings(ServiceSettings):
     """The service as a whole."""
 
@@ -30,3 +43,4 @@ class Settings(ServiceSettings):
     tokens: TokenSettings = Field(default_factory=TokenSettings)
     database: PostgresSettings = Field(default_factory=PostgresSettings)
     credits: CreditSettings = Field(default_factory=CreditSettings)
+    group_commit: GroupCommitSettings = Field(default_factory=GroupCommitSettings)

@@ -2,7 +2,13 @@
 
 from aula_accounting.domain.credits import LARGEST_BALANCE
 from aula_accounting.domain.streaming import ReservationStatus, Shortage
-from aula_common.errors import AulaError, ConflictError, InvalidFieldError, RateLimitedError
+from aula_common.errors import (
+    AulaError,
+    ConflictError,
+    InvalidFieldError,
+    RateLimitedError,
+    UnavailableError,
+)
 
 
 class _ShortageError(AulaError):
@@ -108,6 +114,20 @@ class UnpricedModelError(InvalidFieldError):
 
     def __init__(self, field: str) -> None:
         super().__init__(field, "this model has no rate")
+
+
+class AnswerLostError(UnavailableError):
+    """The connection ended before the answer: it may have happened or not."""
+
+    def __init__(self) -> None:
+        super().__init__("the database")
+
+
+class ContendedError(UnavailableError):
+    """The database answers, but somebody else kept what was asked for for too long."""
+
+    def __init__(self) -> None:
+        super().__init__("the database", retry_after=1)
 
 
 class SchemaError(AulaError):

@@ -11,12 +11,13 @@ from aula_accounting.domain.ledger import LedgerEntry
 from aula_accounting.domain.rates import Rate
 from aula_accounting.domain.reconciliation import Reconciliation
 from aula_accounting.domain.streaming import (
-    ProgressReport,
     Reservation,
     ReserveOutcome,
     ReserveRequest,
     SettleOutcome,
     SettleRequest,
+    StreamingOperation,
+    StreamingOutcome,
 )
 from aula_accounting.domain.usage import UsageFilter, UsageGroup, UsageGrouping
 
@@ -48,7 +49,7 @@ class CreditRepository(Protocol):
 
 
 class StreamingRepository(Protocol):
-    """Reservations. The hot path: each method is one round trip for the whole list."""
+    """Reservations; `reserve` and `settle` are one round trip for the whole list."""
 
     async def reserve(
         self,
@@ -61,12 +62,6 @@ class StreamingRepository(Protocol):
     async def settle(
         self, requests: Sequence[SettleRequest], *, at: datetime
     ) -> Sequence[SettleOutcome]: ...
-    async def report(
-        self, reports: Sequence[ProgressReport], *, at: datetime
-    ) -> Sequence[Reservation | None]:
-        """The reservations as they now stand; None for one that is unknown."""
-        ...
-
     async def find(self, session_id: str) -> Reservation | None: ...
     async def list_active(
         self, user_id: str | None, *, offset: int, limit: int
@@ -75,6 +70,27 @@ class StreamingRepository(Protocol):
         """Lock the accounts of overdue reservations, but those locked by others.
 
         Returns (user id, session id) pairs.
+        """
+        ...
+
+
+class StreamingBatches(Protocol):
+    """The hot path: a list of operations of all kinds and users, in a transaction of its own."""
+
+    async def apply(
+        self,
+        operations: Sequence[StreamingOperation],
+        *,
+        at: datetime,
+        lease: timedelta,
+        running_limit: int,
+        patient: bool,
+    ) -> Sequence[StreamingOutcome | None]:
+        """What became of each, committed; None for one that waits for another's transaction.
+
+        If `patient`, it waits here, and none is None. UnavailableError: nothing happened, or it
+        took too long; AnswerLostError: it may have happened; ContendedError: somebody else held
+        what was needed, nothing happened.
         """
         ...
 

@@ -183,3 +183,14 @@ class SettleOutcome:
 
     verdict: SettleVerdict
     reservation: Reservation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressOutcome:
+    """The answer to one report; `reservation` is None if it is unknown."""
+
+    reservation: Reservation | None
+
+
+StreamingOperation = ReserveRequest | SettleRequest | ProgressReport
+StreamingOutcome = ReserveOutcome | SettleOutcome | ProgressOutcome

@@ -1,7 +1,7 @@
 """Reserving before a stream, settling once after it."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from typing import Protocol
 
 from prometheus_client import Counter
 
@@ -16,20 +16,29 @@ from aula_accounting.domain.errors import (
 from aula_accounting.domain.ledger import LedgerEntry
 from aula_accounting.domain.ports import StartWork
 from aula_accounting.domain.streaming import (
+    ProgressOutcome,
     ProgressReport,
     Reservation,
     ReservationStatus,
     ReserveOutcome,
     ReserveRequest,
     ReserveVerdict,
+    SettleOutcome,
     SettleRequest,
     SettleVerdict,
+    StreamingOperation,
+    StreamingOutcome,
 )
-from aula_common.clock import Clock
 from aula_common.errors import AulaError, InvalidFieldError, NotFoundError
 from aula_common.logging import get_logger
 
 _log = get_logger(__name__)
+
+
+class Commits(Protocol):
+    """Runs operations and answers after their commit."""
+
+    async def submit(self, operation: StreamingOperation) -> StreamingOutcome: ...
 
 
 class StreamingService:
@@ -39,16 +48,14 @@ class StreamingService:
         self,
         *,
         start_work: StartWork,
-        clock: Clock,
-        lease: timedelta,
+        commits: Commits,
         running_limit: int,
         reserves: Counter,
         settlements: Counter,
         overruns: Counter,
     ) -> None:
         self._start_work = start_work
-        self._clock = clock
-        self._lease = lease
+        self._commits = commits
         self._running_limit = running_limit
         self._reserves = reserves
         self._settlements = settlements
@@ -60,14 +67,8 @@ class StreamingService:
         InsufficientCreditsError, CreditsHeldError, TooManyStreamsError, UnpricedModelError,
         ReservationConflictError (the id was used for another request), SessionSettledError.
         """
-        async with self._start_work() as work:
-            [outcome] = await work.streaming.reserve(
-                [request],
-                at=self._clock.now(),
-                lease=self._lease,
-                running_limit=self._running_limit,
-            )
-            await work.commit()
+        outcome = await self._commits.submit(request)
+        assert isinstance(outcome, ReserveOutcome)  # noqa: S101 - of its own kind
         self._reserves.labels(outcome.verdict).inc()
         if outcome.verdict is ReserveVerdict.RESERVED and outcome.reservation is not None:
             return outcome.reservation
@@ -91,9 +92,9 @@ class StreamingService:
 
         NotFoundError, SessionSettledError.
         """
-        async with self._start_work() as work:
-            [reservation] = await work.streaming.report([report], at=self._clock.now())
-            await work.commit()
+        outcome = await self._commits.submit(report)
+        assert isinstance(outcome, ProgressOutcome)  # noqa: S101 - of its own kind
+        reservation = outcome.reservation
         if reservation is None:
             raise NotFoundError
         if reservation.status is not ReservationStatus.ACTIVE:
@@ -107,9 +108,8 @@ class StreamingService:
         NotFoundError for another unknown id, and for an id of another user; InvalidFieldError
         for a model that the reservation did not name.
         """
-        async with self._start_work() as work:
-            [outcome] = await work.streaming.settle([request], at=self._clock.now())
-            await work.commit()
+        outcome = await self._commits.submit(request)
+        assert isinstance(outcome, SettleOutcome)  # noqa: S101 - of its own kind
         self._settlements.labels(request.kind, outcome.verdict).inc()
         if outcome.verdict is SettleVerdict.UNPRICED:
             raise InvalidFieldError("modelId", "is not a model of this reservation")

@@ -1,4 +1,4 @@
-"""Reservations: the hot path in one round trip each, and what is read of them."""
+"""Reservations in a unit of work, and what is read of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aula_accounting.domain.credits import Hold
 from aula_accounting.domain.streaming import (
-    ProgressReport,
     Reservation,
     ReservationStatus,
     ReserveOutcome,
@@ -26,12 +25,12 @@ from aula_accounting.domain.streaming import (
 )
 from aula_accounting.storage.tables import accounts, reservations
 
-_COLUMNS = ", ".join(f"(f.reservation).{column.name}" for column in reservations.columns)
+COLUMNS = ", ".join(f"(f.reservation).{column.name}" for column in reservations.columns)
 _TYPES = {column.name: column.type for column in reservations.columns}
 
 _RESERVE = (
     sa.text(
-        f"SELECT f.place, f.outcome, f.detail, {_COLUMNS} "  # noqa: S608 - names of our own columns
+        f"SELECT f.place, f.outcome, f.detail, {COLUMNS} "  # noqa: S608 - names of our own columns
         "FROM reserve_credits(:requests, :moment, :lease, :running_limit) AS f"
     )
     .bindparams(
@@ -45,7 +44,7 @@ _RESERVE = (
 
 _SETTLE = (
     sa.text(
-        f"SELECT f.place, f.outcome, {_COLUMNS} "  # noqa: S608 - names of our own columns
+        f"SELECT f.place, f.outcome, {COLUMNS} "  # noqa: S608 - names of our own columns
         "FROM settle_credits(:requests, :moment) AS f"
     )
     .bindparams(
@@ -53,18 +52,6 @@ _SETTLE = (
         sa.bindparam("moment", type_=sa.DateTime(timezone=True)),
     )
     .columns(place=sa.Integer, outcome=sa.Text, **_TYPES)
-)
-
-_REPORT = (
-    sa.text(
-        f"SELECT f.place, {_COLUMNS} "  # noqa: S608 - names of our own columns
-        "FROM report_progress(:reports, :moment) AS f"
-    )
-    .bindparams(
-        sa.bindparam("reports", type_=JSONB),
-        sa.bindparam("moment", type_=sa.DateTime(timezone=True)),
-    )
-    .columns(place=sa.Integer, **_TYPES)
 )
 
 
@@ -93,7 +80,7 @@ class StreamingStore:
             },
         )
         ordered = sorted(rows.mappings(), key=lambda row: row["place"])
-        return [_reserve_outcome(row) for row in ordered]
+        return [reserve_outcome(row) for row in ordered]
 
     async def settle(
         self, requests: Sequence[SettleRequest], *, at: datetime
@@ -110,16 +97,6 @@ class StreamingStore:
             )
             for row in ordered
         ]
-
-    async def report(
-        self, reports: Sequence[ProgressReport], *, at: datetime
-    ) -> Sequence[Reservation | None]:
-        """Record progress; the reservations as they now stand, None for an unknown one."""
-        rows = await self._connection.execute(
-            _REPORT, {"reports": _numbered(reports), "moment": at}
-        )
-        ordered = sorted(rows.mappings(), key=lambda row: row["place"])
-        return [to_reservation(row) if row["session_id"] else None for row in ordered]
 
     async def find(self, session_id: str) -> Reservation | None:
         """The reservation of a streaming session."""
@@ -170,12 +147,13 @@ class StreamingStore:
 
 
 def _numbered(
-    requests: Sequence[ReserveRequest | SettleRequest | ProgressReport],
+    requests: Sequence[ReserveRequest | SettleRequest],
 ) -> list[dict[str, Any]]:
     return [{"place": place, **asdict(request)} for place, request in enumerate(requests)]
 
 
-def _reserve_outcome(row: Mapping[Any, Any]) -> ReserveOutcome:
+def reserve_outcome(row: Mapping[Any, Any]) -> ReserveOutcome:
+    """The outcome in a row of `reserve_credits`."""
     verdict = ReserveVerdict(row["outcome"])
     detail = row["detail"] or {}
     match verdict:
