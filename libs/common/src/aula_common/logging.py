@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
@@ -22,6 +23,8 @@ _SECRET_TEXT = re.compile(
 _SECRET_PAIR = re.compile(
     r"""((?:password|secret|token|api[-_]?key)["']?\s?[=:]\s?["']?)[^\s"'&,}]+""", re.IGNORECASE
 )
+# what any of the two needs: a quick look that most texts pass
+_SUSPECT = re.compile(r"eyJ|[:=]|(?i:bearer|basic) ")
 _REDACTED = "[redacted]"
 _PLAIN = (int, float, type(None))
 
@@ -29,6 +32,8 @@ _PLAIN = (int, float, type(None))
 def redact(value: Any) -> Any:
     """The value with tokens and credentials replaced, at any depth; fit for JSON."""
     if isinstance(value, str):
+        if _SUSPECT.search(value) is None:
+            return value
         return _SECRET_PAIR.sub(rf"\1{_REDACTED}", _SECRET_TEXT.sub(_REDACTED, value))
     if isinstance(value, dict):
         return {
@@ -43,7 +48,12 @@ def redact(value: Any) -> Any:
 
 
 def _is_secret(key: object) -> bool:
-    return _SECRET_KEYS.search(str(key)) is not None
+    return _is_secret_name(str(key))
+
+
+@lru_cache(maxsize=1024)  # a log's keys are few, and the same in each line
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_KEYS.search(name) is not None
 
 
 def _redact_event(
@@ -95,6 +105,9 @@ def configure_logging(service: str, level: str = "INFO", *, stream: TextIO | Non
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    # no line tells these, and finding them out costs half of a line
+    logging._srcfile = None  # noqa: SLF001 - as logging's HOWTO says
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         library = logging.getLogger(name)
         library.handlers = []

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from fastapi import FastAPI
 
-from aula_accounting.api.router import PREFIX, alias_router, router
+from aula_accounting.api.router import PREFIX, alias_router, router, thin_routes
 from aula_accounting.domain.errors import SchemaError
 from aula_accounting.factory import create_context
 from aula_accounting.settings import Settings
@@ -81,6 +81,7 @@ def create_app(
         lifespan=lifespan,
         routers=[router, alias_router],
         health_prefix=PREFIX,
+        thin_routes=thin_routes,
     )
 
 

@@ -19,16 +19,35 @@ async def authenticate(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal:
     """The caller, whoever it is. UnauthorizedError without a valid token."""
-    if credentials is None:
+    return await verify_caller(
+        request.app.state.verifier,
+        credentials.credentials if credentials is not None else "",
+        acting_for=request.headers.get("X-On-Behalf-Of"),
+    )
+
+
+async def verify_caller(
+    verifier: TokenVerifier, token: str, *, acting_for: str | None
+) -> Principal:
+    """The caller with that token, acting for that person if it is a service.
+
+    UnauthorizedError; MalformedRequestError if the person is no identifier.
+    """
+    if not token:
         raise UnauthorizedError
-    verifier: TokenVerifier = request.app.state.verifier
-    principal = await verifier.verify(credentials.credentials)
-    acting_for = request.headers.get("X-On-Behalf-Of")
+    principal = await verifier.verify(token)
     if acting_for is None or not principal.is_service:
         return principal
     if not is_id(acting_for):
         raise MalformedRequestError("X-On-Behalf-Of is not an identifier.")
     return replace(principal, acting_for=acting_for)
+
+
+def require_scope(principal: Principal, scope: str) -> Principal:
+    """The principal, if it is a service whose token has the scope; ForbiddenError."""
+    if not principal.is_service or scope not in principal.scopes:
+        raise ForbiddenError
+    return principal
 
 
 def user(*roles: Role) -> Any:
@@ -46,9 +65,7 @@ def service(scope: str) -> Any:
     """A dependency: a service whose token has the scope; everybody else gets 403."""
 
     async def require(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
-        if not principal.is_service or scope not in principal.scopes:
-            raise ForbiddenError
-        return principal
+        return require_scope(principal, scope)
 
     return Depends(require)
 

@@ -16,6 +16,7 @@ from aula_common.web.drain import Drain
 from aula_common.web.health import health_router
 from aula_common.web.middleware import BodyLimit, RefuseWhileDraining, RequestContext
 from aula_common.web.problems import MEDIA_TYPE, install_problem_handlers
+from aula_common.web.thin import ThinRoute, ThinRoutes
 
 PROBLEM: dict[str, Any] = {
     "description": "A problem document (RFC 9457).",
@@ -48,6 +49,7 @@ def create_service_app(
     lifespan: Lifespan,
     routers: Sequence[APIRouter],
     health_prefix: str,
+    thin_routes: Sequence[ThinRoute[Any]] = (),
 ) -> FastAPI:
     """An application with probes, metrics, problem documents and the house's middleware.
 
@@ -85,6 +87,7 @@ def create_service_app(
                 ],
             ),
             Middleware(BodyLimit, limit=settings.max_body_bytes),
+            *([Middleware(ThinRoutes, routes=thin_routes)] if thin_routes else []),
         ],
         docs_url=None,
         redoc_url=None,

@@ -119,17 +119,21 @@ def from_http(error: HTTPException, *, body_limit: int) -> AulaError:
     return ours.get(error.status_code, lambda: _OtherHttpError(error))()
 
 
+def answer_expected(error: AulaError, metrics: Metrics) -> Response:
+    """The answer for an expected error, which is counted and logged."""
+    metrics.errors.labels(error.code).inc()
+    # of what failed beneath; what a caller did wrong needs none, and may quote him
+    cause = {"cause": repr(error.__cause__)} if error.status >= _SERVER_ERRORS else {}
+    _log.info("expected error", code=error.code, status=error.status, **cause)
+    return problem_response(error)
+
+
 def install_problem_handlers(app: FastAPI, *, body_limit: int) -> None:
     """Answer every expected error of this application with a problem document."""
 
     async def on_aula(request: Request, error: Exception) -> Response:
         assert isinstance(error, AulaError)  # noqa: S101 - registered for it alone
-        metrics: Metrics = request.app.state.metrics
-        metrics.errors.labels(error.code).inc()
-        # of what failed beneath; what a caller did wrong needs none, and may quote him
-        cause = {"cause": repr(error.__cause__)} if error.status >= _SERVER_ERRORS else {}
-        _log.info("expected error", code=error.code, status=error.status, **cause)
-        return problem_response(error)
+        return answer_expected(error, request.app.state.metrics)
 
     async def on_http(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone

@@ -12,6 +12,7 @@ from aula_common.security.principal import Principal, Role
 from aula_common.web.access import service, user, user_or_service
 from aula_common.web.schemas import Identifier, Page
 
+WRITE_SCOPE = "streaming:write"
 _KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -59,7 +60,7 @@ UserIdWanted = Annotated[Identifier | None, Query(alias="userId")]
 
 Admin = Annotated[Principal, user(Role.ADMIN)]
 Person = Annotated[Principal, user()]
-StreamingService = Annotated[Principal, service("streaming:write")]
+StreamingService = Annotated[Principal, service(WRITE_SCOPE)]
 CreditReader = Annotated[Principal, user_or_service(scope="credits:read")]
 StreamingReader = Annotated[Principal, user_or_service(scope="streaming:read")]
 RateReader = Annotated[Principal, user_or_service(scope="rates:read")]

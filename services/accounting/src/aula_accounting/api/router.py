@@ -14,3 +14,5 @@ for _noun in (credit, streaming, rates, usage, ledger, reconciliation):
 
 alias_router = APIRouter(prefix=ALIAS_PREFIX)
 alias_router.include_router(streaming.alias_router)
+
+thin_routes = streaming.thin_routes(PREFIX, ALIAS_PREFIX)

@@ -1,8 +1,13 @@
 """Reservations of streaming sessions."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from fastapi import APIRouter
+from starlette.datastructures import State
 
 from aula_accounting.api.dependencies import (
+    WRITE_SCOPE,
     ContextNeeded,
     PageWanted,
     SessionIdInPath,
@@ -26,7 +31,9 @@ from aula_accounting.api.schemas.streaming import (
 )
 from aula_accounting.factory import Context
 from aula_common.errors import NotFoundError
-from aula_common.web.schemas import Page, Pagination
+from aula_common.security.principal import Principal
+from aula_common.web.schemas import Page, Pagination, RequestModel, ResponseModel
+from aula_common.web.thin import ThinRoute
 
 router = APIRouter(prefix="/streaming", tags=["streaming"])
 
@@ -104,3 +111,38 @@ for _target, _name in ((router, ""), (alias_router, "_alias")):
     _target.post("/initialize", status_code=201, operation_id=f"initialize{_name}")(initialize)
     _target.post("/finalize", operation_id=f"finalize{_name}")(finalize)
     _target.post("/abort", operation_id=f"abort{_name}")(abort)
+
+
+def thin_routes(prefix: str, alias_prefix: str) -> list[ThinRoute[Any]]:
+    """The hot path of these endpoints; the alias' too."""
+    endpoints: tuple[tuple[str, int, type[RequestModel], Any], ...] = (
+        ("/initialize", 201, InitializeRequest, initialize),
+        ("/heartbeat", 200, HeartbeatRequest, heartbeat),
+        ("/finalize", 200, FinalizeRequest, finalize),
+        ("/abort", 200, AbortRequest, abort),
+    )
+    routes = []
+    for path, status, body, endpoint in endpoints:
+        places = [(f"{prefix}{router.prefix}{path}", f"{router.prefix}{path}")]
+        if endpoint is not heartbeat:
+            places.append((f"{alias_prefix}{path}", path))
+        for target, label in places:
+            routes.append(
+                ThinRoute(
+                    target=target,
+                    path=label,
+                    scope=WRITE_SCOPE,
+                    body=body,
+                    status=status,
+                    answer=_with_context(endpoint),
+                )
+            )
+    return routes
+
+
+def _with_context(endpoint: Any) -> Callable[[State, Principal, Any], Awaitable[ResponseModel]]:
+    def answer(state: State, principal: Principal, body: Any) -> Awaitable[ResponseModel]:
+        answered: Awaitable[ResponseModel] = endpoint(principal, state.context, body)
+        return answered
+
+    return answer
