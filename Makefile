@@ -17,11 +17,11 @@ SOURCES := $(wildcard libs/*/src services/*/src) conftest.py
 TESTS := $(wildcard libs/*/tests services/*/tests) tests
 ARGS ?=
 
-.PHONY: help setup run demo status down test test-faults soak lint format types check openapi lock clean
+.PHONY: help setup run demo status down test test-faults soak bench-accounting lint format types check openapi lock clean
 
 help: ## Show this list
 	@echo "Aula: make <target> [ARGS=...]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the virtual environment (.venv) with everything in it
 
@@ -58,6 +58,9 @@ test-faults: $(STAMP) ## Run the whole table of faults by phase (ARGS='-k killed
 
 soak: $(STAMP) ## Walk at random over all faults for 10 minutes (ARGS='--minutes 20 --seed 7')
 	PYTHONPATH=tests $(BIN)/python -m soak $(ARGS)
+
+bench-accounting: $(STAMP) ## Compare reserve + settle with pgbench and an ORM (ARGS='--rounds 5')
+	PYTHONPATH=tests $(BIN)/python -m bench.accounting $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and the layers
 	$(BIN)/ruff check .
