@@ -14,6 +14,8 @@ ROUTES = {
     "/api/accounting/credits?userId=usr_1": "accounting",
     "/api/accounting/streaming/str_1": "accounting",
     "/api/streaming-sessions/initialize": "accounting",
+    "/api/streaming-sessions/finalize": "accounting",
+    "/api/streaming-sessions/abort": "accounting",
     "/api/monitoring/students": "monitoring",
     "/api/monitoring/students/usr_1/sessions/ses_1/observe?follow=true": "monitoring",
     "/api/monitoring/health": "monitoring",
