@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from aula_accounting.services.credits import CreditService
 from aula_accounting.services.group_commit import GroupCommit
 from aula_accounting.services.ledger import LedgerService
+from aula_accounting.services.quotas import QuotaService
 from aula_accounting.services.rates import RateService
 from aula_accounting.services.reconciliation import ReconciliationService
 from aula_accounting.services.streaming import StreamingService
@@ -40,6 +41,7 @@ class Context:
     ledger: LedgerService
     rates: RateService
     usage: UsageService
+    quotas: QuotaService
     reconciliation: ReconciliationService
     sweeper: Sweeper
 
@@ -149,7 +151,8 @@ def build_context(
         ),
         ledger=LedgerService(start_work=begin),
         rates=RateService(start_work=begin, clock=clock),
-        usage=UsageService(start_work=begin),
+        usage=UsageService(start_work=begin, clock=clock, running_limit=rules.max_running_streams),
+        quotas=QuotaService(start_work=begin, clock=clock),
         reconciliation=ReconciliationService(
             start_work=partial(start_work, long_engine),
             clock=clock,

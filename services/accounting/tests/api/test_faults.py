@@ -122,6 +122,54 @@ async def _check_one_effect_each(api: Api, proxy: TcpProxy) -> None:
     assert (await api.get("/reconciliation", api.admin)).json()["balanced"]
 
 
+async def test_a_swallowed_acknowledgement_leaves_one_effect_of_what_has_a_key(
+    postgres_database: str,
+) -> None:
+    with tcp_proxy(postgres_database) as proxy:
+        async with open_api(proxy.through(postgres_database)) as api:
+            await _check_one_effect_of_keys(api, proxy)
+
+
+async def _check_one_effect_of_keys(api: Api, proxy: TcpProxy) -> None:
+    first, second = await api.give("usr_a", 10), await api.give("usr_a", 10)
+    quota = {"scope": "user", "subjectId": "usr_a", "metric": "sessions", "period": "day"}
+    quotas = {"quotas": [{**quota, "limit": 9}]}
+    await api.http.put("/api/accounting/quotas", json=quotas, headers=api.admin)
+    usage = {"userId": "usr_a", "modelId": SONNET, "inputTokens": 1000, "outputTokens": 0}
+    for number, (path, body, headers) in enumerate(
+        (
+            ("/usage/track", usage, api.chat),
+            ("/quotas/consume", {"userId": "usr_a", "sessions": 2}, api.chat),
+            (f"/credits/allocations/{first}/revoke", None, api.admin),
+            (f"/credits/allocations/{second}/revoke", None, api.admin),
+        ),
+        start=1,
+    ):
+        proxy.arm(Strike.SWALLOW, b"usr_a", b"COMMIT")
+        lost = await api.post(path, body, headers, key=f"k{number}")
+        assert (lost.status_code, proxy.strikes) == (503, number), lost.text
+        answers = [await api.post(path, body, headers, key=f"k{number}") for _ in range(2)]
+        assert answers[0].is_success, answers[0].text
+        assert answers[0].content == answers[1].content
+    kinds = [(kind["kind"], kind["amount"]) for kind in await _ledger(api)]
+    assert sorted(kinds) == [
+        *[("allocate", 10)] * 2,
+        ("charge", 3),
+        ("hold", 3),
+        ("revoke", 7),
+        ("revoke", 10),
+        ("settle", 3),
+    ]
+    [standing] = (await api.get("/quotas", api.person("usr_a"))).json()["standing"]
+    assert standing["used"] == 2
+    assert (await api.get("/reconciliation", api.admin)).json()["balanced"]
+
+
+async def _ledger(api: Api) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = (await api.get("/ledger", api.admin)).json()["entries"]
+    return entries
+
+
 async def test_an_account_locked_for_long_is_a_503_within_the_lock_timeout(
     postgres_database: str,
 ) -> None:

@@ -1,6 +1,10 @@
 """What accounting refuses, and why."""
 
+from datetime import datetime
+from math import ceil
+
 from aula_accounting.domain.credits import LARGEST_BALANCE
+from aula_accounting.domain.quotas import QuotaStanding
 from aula_accounting.domain.streaming import ReservationStatus, Shortage
 from aula_common.errors import (
     AulaError,
@@ -72,6 +76,28 @@ class TooManyStreamsError(RateLimitedError):
     def __init__(self, limit: int) -> None:
         super().__init__(
             retry_after=5, limit=limit, detail=f"{limit} streams may run at once for each user."
+        )
+
+
+class QuotaExceededError(RateLimitedError):
+    """A quota leaves no room until its period ends."""
+
+    code = "quota_exceeded"
+    title = "Quota exceeded"
+
+    def __init__(self, quota: QuotaStanding, *, at: datetime) -> None:
+        super().__init__(
+            retry_after=max(1, ceil((quota.resets_at - at).total_seconds())),
+            limit=quota.quantity,
+            remaining=quota.remaining,
+            reset_at=int(quota.resets_at.timestamp()),
+            detail=f"The {quota.period}'s quota of {quota.metric} leaves no room for this.",
+            extra={
+                "metric": quota.metric.value,
+                "period": quota.period.value,
+                "limit": quota.quantity,
+                "used": quota.used,
+            },
         )
 
 

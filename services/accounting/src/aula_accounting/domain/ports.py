@@ -8,6 +8,13 @@ from typing import Any, Protocol
 from aula_accounting.domain.credits import Allocation, Balance, Grant
 from aula_accounting.domain.idempotency import IdempotencyKey
 from aula_accounting.domain.ledger import LedgerEntry
+from aula_accounting.domain.quotas import (
+    Quota,
+    QuotaHolder,
+    QuotaKey,
+    QuotaMetric,
+    QuotaStanding,
+)
 from aula_accounting.domain.rates import Rate
 from aula_accounting.domain.reconciliation import Reconciliation
 from aula_accounting.domain.streaming import (
@@ -118,7 +125,28 @@ class UsageRepository(Protocol):
     async def list_settled(
         self, which: UsageFilter, *, offset: int, limit: int
     ) -> tuple[Sequence[Reservation], int]: ...
-    async def summarize(self, which: UsageFilter, *, by: UsageGrouping) -> Sequence[UsageGroup]: ...
+    async def summarize(
+        self, which: UsageFilter, *, by: UsageGrouping, offset: int, limit: int
+    ) -> tuple[Sequence[UsageGroup], int]: ...
+
+
+class QuotaRepository(Protocol):
+    """Quotas, and what was used of them."""
+
+    async def list_quotas(
+        self, holder: QuotaHolder | None, *, offset: int, limit: int
+    ) -> tuple[Sequence[Quota], int]:
+        """The quotas that apply to somebody, or all."""
+        ...
+
+    async def put(self, new: Sequence[Quota], *, actor_id: str, at: datetime) -> None: ...
+    async def remove(self, keys: Sequence[QuotaKey]) -> None: ...
+    async def standing(self, holder: QuotaHolder, *, at: datetime) -> Sequence[QuotaStanding]: ...
+    async def consume(
+        self, holder: QuotaHolder, amounts: Mapping[QuotaMetric, int], *, at: datetime
+    ) -> QuotaStanding | None:
+        """Count the amounts, all or none; the quota that leaves no room, if one does."""
+        ...
 
 
 class IdempotencyRepository(Protocol):
@@ -157,6 +185,8 @@ class UnitOfWork(Protocol):
     def rates(self) -> RateRepository: ...
     @property
     def usage(self) -> UsageRepository: ...
+    @property
+    def quotas(self) -> QuotaRepository: ...
     @property
     def idempotency(self) -> IdempotencyRepository: ...
     @property

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from aula_accounting.domain.credits import Hold
+from aula_accounting.domain.quotas import QuotaStanding
 
 DEFAULT_OUTPUT_TOKENS = 2_000
 LARGEST_TOKENS = 1_000_000_000_000
@@ -35,7 +36,9 @@ class ReserveRequest:
     """A stream that is about to start.
 
     `model_ids` begins with the model asked for, then its fallbacks; the dearest is held for.
-    `digest` tells a repetition from another request under the same id.
+    `digest` tells a repetition from another request under the same id. `messages` are counted in
+    quotas, with the tokens, the hold and `compute_seconds`. With `at_once` the usage is known and
+    settled in the same transaction: its price is held and no more.
     """
 
     session_id: str
@@ -49,6 +52,10 @@ class ReserveRequest:
     unsplit_tokens: int
     max_output_tokens: int
     digest: str
+    tier: str | None = None
+    messages: int = 1
+    compute_seconds: int = 0
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +151,7 @@ class ReserveVerdict(StrEnum):
     TOO_MANY = "too_many"
     HELD = "held"
     INSUFFICIENT = "insufficient"
+    QUOTA = "quota"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +173,7 @@ class ReserveOutcome:
     reservation: Reservation | None = None
     shortage: Shortage | None = None
     unpriced_model_id: str | None = None
+    quota: QuotaStanding | None = None
 
 
 class SettleVerdict(StrEnum):

@@ -5,22 +5,15 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
-from aula_accounting.domain.errors import (
-    CreditsHeldError,
-    InsufficientCreditsError,
-    ReservationConflictError,
-    SessionSettledError,
-    TooManyStreamsError,
-    UnpricedModelError,
-)
+from aula_accounting.domain.errors import SessionSettledError
 from aula_accounting.domain.ledger import LedgerEntry
 from aula_accounting.domain.ports import StartWork
+from aula_accounting.domain.refusals import refusal_of
 from aula_accounting.domain.streaming import (
     ProgressOutcome,
     ProgressReport,
     Reservation,
     ReservationStatus,
-    ReserveOutcome,
     ReserveRequest,
     ReserveVerdict,
     SettleOutcome,
@@ -29,7 +22,7 @@ from aula_accounting.domain.streaming import (
     StreamingOperation,
     StreamingOutcome,
 )
-from aula_common.errors import AulaError, InvalidFieldError, NotFoundError
+from aula_common.errors import InvalidFieldError, NotFoundError
 from aula_common.logging import get_logger
 
 _log = get_logger(__name__)
@@ -65,27 +58,15 @@ class StreamingService:
         """Hold the dearest model's estimate and a fifth; the same request gives the same answer.
 
         InsufficientCreditsError, CreditsHeldError, TooManyStreamsError, UnpricedModelError,
-        ReservationConflictError (the id was used for another request), SessionSettledError.
+        QuotaExceededError, ReservationConflictError (the id was used for another request),
+        SessionSettledError.
         """
         outcome = await self._commits.submit(request)
         assert isinstance(outcome, ReserveOutcome)  # noqa: S101 - of its own kind
         self._reserves.labels(outcome.verdict).inc()
         if outcome.verdict is ReserveVerdict.RESERVED and outcome.reservation is not None:
             return outcome.reservation
-        raise self._refusal(request, outcome)
-
-    def _refusal(self, request: ReserveRequest, outcome: ReserveOutcome) -> AulaError:
-        if outcome.shortage is not None:
-            held = outcome.verdict is ReserveVerdict.HELD
-            return (CreditsHeldError if held else InsufficientCreditsError)(outcome.shortage)
-        if outcome.verdict is ReserveVerdict.SETTLED and outcome.reservation is not None:
-            return SessionSettledError(outcome.reservation.status)
-        if outcome.verdict is ReserveVerdict.TOO_MANY:
-            return TooManyStreamsError(self._running_limit)
-        if outcome.verdict is ReserveVerdict.UNPRICED:
-            asked = outcome.unpriced_model_id == request.model_ids[0]
-            return UnpricedModelError("modelId" if asked else "fallbackModelIds")
-        return ReservationConflictError()
+        raise refusal_of(request, outcome, at=now, running_limit=self._running_limit)
 
     async def report_progress(self, report: ProgressReport) -> Reservation:
         """Note how far a stream has come, for the sweeper; a smaller number changes nothing.

@@ -23,6 +23,7 @@ from aula_accounting.domain.streaming import (
     Shortage,
     Source,
 )
+from aula_accounting.storage.quotas import to_standing
 from aula_accounting.storage.tables import accounts, reservations
 
 COLUMNS = ", ".join(f"(f.reservation).{column.name}" for column in reservations.columns)
@@ -80,7 +81,7 @@ class StreamingStore:
             },
         )
         ordered = sorted(rows.mappings(), key=lambda row: row["place"])
-        return [reserve_outcome(row) for row in ordered]
+        return [reserve_outcome(row, at=at) for row in ordered]
 
     async def settle(
         self, requests: Sequence[SettleRequest], *, at: datetime
@@ -152,7 +153,7 @@ def _numbered(
     return [{"place": place, **asdict(request)} for place, request in enumerate(requests)]
 
 
-def reserve_outcome(row: Mapping[Any, Any]) -> ReserveOutcome:
+def reserve_outcome(row: Mapping[Any, Any], *, at: datetime) -> ReserveOutcome:
     """The outcome in a row of `reserve_credits`."""
     verdict = ReserveVerdict(row["outcome"])
     detail = row["detail"] or {}
@@ -161,6 +162,8 @@ def reserve_outcome(row: Mapping[Any, Any]) -> ReserveOutcome:
             return ReserveOutcome(verdict=verdict, reservation=to_reservation(row))
         case ReserveVerdict.HELD | ReserveVerdict.INSUFFICIENT:
             return ReserveOutcome(verdict=verdict, shortage=_shortage(detail))
+        case ReserveVerdict.QUOTA:
+            return ReserveOutcome(verdict=verdict, quota=to_standing(detail, at=at))
         case ReserveVerdict.UNPRICED:
             return ReserveOutcome(verdict=verdict, unpriced_model_id=detail["model_id"])
         case _:

@@ -93,6 +93,7 @@ reservations = sa.Table(
     sa.Column("duration_ms", sa.BigInteger),
     sa.Column("reason", sa.Text),
     sa.Column("error", sa.Text),
+    sa.Column("counted", JSONB),
     # Distributed by user, this one becomes a plain index: the ids are random.
     sa.UniqueConstraint("session_id"),
     sa.Index(
@@ -158,4 +159,28 @@ idempotency_keys = sa.Table(
     sa.Column("answer", JSONB),
     sa.Column("created_at", Moment, nullable=False),
     sa.Index("ix_idempotency_keys_created_at", "created_at"),
+)
+
+quotas = sa.Table(
+    "quotas",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("subject_id", Id, primary_key=True),
+    sa.Column("metric", sa.Text, primary_key=True),
+    sa.Column("period", sa.Text, primary_key=True),
+    sa.Column("quantity", sa.BigInteger, nullable=False),
+    sa.Column("updated_by", Id, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+)
+
+quota_days = sa.Table(
+    "quota_days",
+    metadata,
+    sa.Column("user_id", Id, sa.ForeignKey("accounts.user_id"), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("sessions", sa.BigInteger, nullable=False),
+    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+    sa.Column("compute_seconds", sa.BigInteger, nullable=False),
+    sa.Column("credits", sa.BigInteger, nullable=False),
 )

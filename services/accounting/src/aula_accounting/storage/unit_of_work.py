@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from aula_accounting.storage.credits import CreditStore
 from aula_accounting.storage.idempotency import IdempotencyStore
 from aula_accounting.storage.ledger import LedgerStore
+from aula_accounting.storage.quotas import QuotaStore
 from aula_accounting.storage.rates import RateStore
 from aula_accounting.storage.reconciliation import ReconciliationStore
 from aula_accounting.storage.streaming import StreamingStore
@@ -25,6 +26,7 @@ class SqlUnitOfWork:
         self.ledger = LedgerStore(connection)
         self.rates = RateStore(connection)
         self.usage = UsageStore(connection)
+        self.quotas = QuotaStore(connection)
         self.idempotency = IdempotencyStore(connection)
         self.reconciliation = ReconciliationStore(connection)
 

@@ -17,7 +17,6 @@ _KEYS: dict[UsageGrouping, sa.ColumnElement[str]] = {
     UsageGrouping.SERVICE: reservations.c.service_id,
     UsageGrouping.USER: reservations.c.user_id,
 }
-_MOST_GROUPS = 1_000
 
 
 class UsageStore:
@@ -43,10 +42,14 @@ class UsageStore:
         )
         return [to_reservation(row) for row in rows.mappings()], total or 0
 
-    async def summarize(self, which: UsageFilter, *, by: UsageGrouping) -> Sequence[UsageGroup]:
-        """Usage by one key: the newest days first, else the dearest first; 1,000 at most."""
+    async def summarize(
+        self, which: UsageFilter, *, by: UsageGrouping, offset: int, limit: int
+    ) -> tuple[Sequence[UsageGroup], int]:
+        """Usage by one key, the newest days first, else the dearest first; how many groups."""
         key = _KEYS[by].label("key")
         credits_sum = _sum(reservations.c.charged).label("credits")
+        keys = sa.select(key).where(_where(which)).distinct().subquery()
+        total = await self._connection.scalar(sa.select(sa.func.count()).select_from(keys))
         order = key.desc() if by is UsageGrouping.DAY else credits_sum.desc()
         rows = await self._connection.execute(
             sa.select(
@@ -60,10 +63,11 @@ class UsageStore:
             )
             .where(_where(which))
             .group_by(key)
-            .order_by(order)
-            .limit(_MOST_GROUPS)
+            .order_by(order, key)
+            .offset(offset)
+            .limit(limit)
         )
-        return [UsageGroup(**row) for row in rows.mappings()]
+        return [UsageGroup(**row) for row in rows.mappings()], total or 0
 
 
 def _sum(column: sa.ColumnElement[int | None]) -> sa.ColumnElement[int]:

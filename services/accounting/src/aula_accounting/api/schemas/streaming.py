@@ -37,13 +37,15 @@ class InitializeRequest(RequestModel):
     """A stream about to start.
 
     Either `inputTokens` with `maxOutputTokens` (default 2,000), or `estimatedTokens` for both
-    sides together, which are priced at the dearer of the model's two rates.
+    sides together, which are priced at the dearer of the model's two rates. `tier` and `teamId`
+    say which quotas apply besides the user's own.
     """
 
     session_id: Identifier
     user_id: Identifier
     chat_session_id: Identifier | None = None
     team_id: Identifier | None = None
+    tier: Identifier | None = None
     model_id: ModelId
     fallback_model_ids: Annotated[tuple[ModelId, ...], Field(max_length=_MOST_FALLBACKS)] = ()
     input_tokens: Tokens | None = None
@@ -76,10 +78,11 @@ class InitializeRequest(RequestModel):
             output_tokens=0 if unsplit else allowance,
             unsplit_tokens=unsplit,
             max_output_tokens=min(unsplit, DEFAULT_OUTPUT_TOKENS) if unsplit else allowance,
+            tier=self.tier,
             digest=digest_of(
                 "initialize",
                 {
-                    **self.model_dump(mode="json"),
+                    **self.model_dump(mode="json", exclude={"tier"}),
                     "max_output_tokens": None if unsplit else allowance,
                 },
             ),

@@ -1,15 +1,72 @@
 """Usage."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Literal, Self
 
+from pydantic import Field, model_validator
+
+from aula_accounting.api.schemas.fields import ModelId, Tokens
 from aula_accounting.domain.streaming import Reservation, ReservationStatus
-from aula_accounting.domain.usage import UsageGrouping
-from aula_common.web.schemas import Pagination, ResponseModel
+from aula_accounting.domain.usage import TrackedUsage, UsageGrouping
+from aula_common.web.schemas import Count, Identifier, Pagination, RequestModel, ResponseModel
+
+_LONGEST_COMPUTATION = 7 * 24 * 3600
+
+
+class TrackRequest(RequestModel):
+    """Usage that is no stream: either `inputTokens` and `outputTokens`, or `actualTokens`.
+
+    `computeSeconds`, `tier` and `teamId` are for quotas.
+    """
+
+    user_id: Identifier
+    model_id: ModelId
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    actual_tokens: Tokens | None = None
+    compute_seconds: Annotated[Count, Field(le=_LONGEST_COMPUTATION)] = 0
+    chat_session_id: Identifier | None = None
+    team_id: Identifier | None = None
+    tier: Identifier | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_usage(self) -> Self:
+        sides = (self.input_tokens is not None, self.output_tokens is not None)
+        if any(sides) != all(sides) or all(sides) == (self.actual_tokens is not None):
+            msg = "either actualTokens, or inputTokens and outputTokens must be given"
+            raise ValueError(msg)
+        return self
+
+    def to_usage(self) -> TrackedUsage:
+        """The usage to charge."""
+        return TrackedUsage(
+            user_id=self.user_id,
+            model_id=self.model_id,
+            input_tokens=self.input_tokens or 0,
+            output_tokens=self.output_tokens or 0,
+            unsplit_tokens=self.actual_tokens or 0,
+            compute_seconds=self.compute_seconds,
+            chat_session_id=self.chat_session_id,
+            team_id=self.team_id,
+            tier=self.tier,
+        )
+
+
+class TrackedAnswer(ResponseModel):
+    """What was charged; the session is found among the streaming sessions."""
+
+    session_id: str
+    user_id: str
+    model_id: str
+    credits: int
+    at: datetime
 
 
 class UsageView(ResponseModel):
-    """What one stream used; `unsplitTokens` are those whose side was not reported."""
+    """What one stream used, or one use outside streams.
+
+    `unsplitTokens` are those whose side was not reported.
+    """
 
     session_id: str
     chat_session_id: str | None
@@ -57,7 +114,10 @@ class UsagePage(ResponseModel):
 
 
 class UsageGroupView(ResponseModel):
-    """Usage summed up under a date, a model's, a service's or a user's id."""
+    """Usage summed up under a date, a model's, a service's or a user's id.
+
+    `streams` counts uses outside streams too.
+    """
 
     key: str
     streams: int
@@ -69,7 +129,9 @@ class UsageGroupView(ResponseModel):
 
 
 class UsageSummary(ResponseModel):
-    """Usage by one key; 1,000 groups at most."""
+    """A page of usage by one key: the newest days first, else the dearest first."""
 
     by: UsageGrouping
+    time_zone: Literal["UTC"] = "UTC"
     groups: list[UsageGroupView]
+    pagination: Pagination
