@@ -1,6 +1,5 @@
 """What accounting refuses, and why."""
 
-from datetime import datetime
 from math import ceil
 
 from aula_accounting.domain.credits import LARGEST_BALANCE
@@ -85,9 +84,9 @@ class QuotaExceededError(RateLimitedError):
     code = "quota_exceeded"
     title = "Quota exceeded"
 
-    def __init__(self, quota: QuotaStanding, *, at: datetime) -> None:
+    def __init__(self, quota: QuotaStanding) -> None:
         super().__init__(
-            retry_after=max(1, ceil((quota.resets_at - at).total_seconds())),
+            retry_after=max(1, ceil((quota.resets_at - quota.at).total_seconds())),
             limit=quota.quantity,
             remaining=quota.remaining,
             reset_at=int(quota.resets_at.timestamp()),

@@ -66,7 +66,7 @@ class QuotaHolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaStanding:
-    """How far the tightest quota of a metric and period is used; it may be overused at its end.
+    """How far the tightest quota of a metric and period is used at a moment.
 
     A stream's tokens and credits are counted as estimated at its start and corrected at its end.
     """
@@ -75,7 +75,12 @@ class QuotaStanding:
     period: QuotaPeriod
     quantity: int
     used: int
-    resets_at: datetime
+    at: datetime
+
+    @property
+    def resets_at(self) -> datetime:
+        """When counting begins anew."""
+        return self.period.end(self.at)
 
     @property
     def remaining(self) -> int:

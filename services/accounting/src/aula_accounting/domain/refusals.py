@@ -1,7 +1,5 @@
 """What a reserve that was refused is answered with."""
 
-from datetime import datetime
-
 from aula_accounting.domain.errors import (
     CreditsHeldError,
     InsufficientCreditsError,
@@ -16,14 +14,14 @@ from aula_common.errors import AulaError
 
 
 def refusal_of(
-    request: ReserveRequest, outcome: ReserveOutcome, *, at: datetime, running_limit: int
+    request: ReserveRequest, outcome: ReserveOutcome, *, running_limit: int
 ) -> AulaError:
     """The error for a reserve that ended in anything but a reservation."""
     if outcome.shortage is not None:
         held = outcome.verdict is ReserveVerdict.HELD
         return (CreditsHeldError if held else InsufficientCreditsError)(outcome.shortage)
     if outcome.quota is not None:
-        return QuotaExceededError(outcome.quota, at=at)
+        return QuotaExceededError(outcome.quota)
     if outcome.verdict is ReserveVerdict.SETTLED and outcome.reservation is not None:
         return SessionSettledError(outcome.reservation.status)
     if outcome.verdict is ReserveVerdict.TOO_MANY:

@@ -80,7 +80,7 @@ class QuotaService:
         async with self._start_work() as work:
             if await work.idempotency.claim(claim, at=now) is None:
                 if exceeded := await work.quotas.consume(holder, amounts, at=now):
-                    raise QuotaExceededError(exceeded, at=now)
+                    raise QuotaExceededError(exceeded)
                 await work.idempotency.store(claim, {"consumed": True})
             standing = await work.quotas.standing(holder, at=now)
             await work.commit()

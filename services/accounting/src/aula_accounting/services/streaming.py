@@ -14,6 +14,7 @@ from aula_accounting.domain.streaming import (
     ProgressReport,
     Reservation,
     ReservationStatus,
+    ReserveOutcome,
     ReserveRequest,
     ReserveVerdict,
     SettleOutcome,
@@ -66,7 +67,7 @@ class StreamingService:
         self._reserves.labels(outcome.verdict).inc()
         if outcome.verdict is ReserveVerdict.RESERVED and outcome.reservation is not None:
             return outcome.reservation
-        raise refusal_of(request, outcome, at=now, running_limit=self._running_limit)
+        raise refusal_of(request, outcome, running_limit=self._running_limit)
 
     async def report_progress(self, report: ProgressReport) -> Reservation:
         """Note how far a stream has come, for the sweeper; a smaller number changes nothing.

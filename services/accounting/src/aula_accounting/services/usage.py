@@ -54,7 +54,7 @@ class UsageService:
                 [request], at=now, lease=timedelta(), running_limit=self._running_limit
             )
             if reserved.reservation is None:
-                raise refusal_of(request, reserved, at=now, running_limit=self._running_limit)
+                raise refusal_of(request, reserved, running_limit=self._running_limit)
             [settled] = await work.streaming.settle([_settle_request(request)], at=now)
             assert settled.reservation is not None  # noqa: S101 - reserved just now
             receipt = _receipt(settled.reservation, at=now)

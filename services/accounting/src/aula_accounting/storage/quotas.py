@@ -27,7 +27,7 @@ _HOLDER = (
 )
 _STANDING = sa.text(
     """
-    SELECT metric, period, quantity AS "limit", used
+    SELECT metric, period, quantity AS "limit", used, CAST(:moment AS timestamptz) AS moment
     FROM quota_standing(:holder, :tier, :teams, :moment) ORDER BY metric, period
     """
 ).bindparams(*_HOLDER)
@@ -36,10 +36,8 @@ _EXCEEDED = (
     .bindparams(*_HOLDER, sa.bindparam("wanted", type_=JSONB))
     .columns(exceeded=JSONB)
 )
-_COUNT = sa.text("SELECT count_quota(:holder, :moment, :amounts)").bindparams(
-    sa.bindparam("holder", type_=sa.Text),
-    sa.bindparam("moment", type_=sa.DateTime(timezone=True)),
-    sa.bindparam("amounts", type_=JSONB),
+_COUNT = sa.text("SELECT count_quota(:holder, :tier, :teams, :moment, :amounts)").bindparams(
+    *_HOLDER, sa.bindparam("amounts", type_=JSONB)
 )
 
 
@@ -101,7 +99,7 @@ class QuotaStore:
     async def standing(self, holder: QuotaHolder, *, at: datetime) -> Sequence[QuotaStanding]:
         """How far the tightest quotas of somebody are used."""
         rows = await self._connection.execute(_STANDING, _parameters(holder, at=at))
-        return [to_standing(row, at=at) for row in rows.mappings()]
+        return [to_standing(row) for row in rows.mappings()]
 
     async def consume(
         self, holder: QuotaHolder, amounts: Mapping[QuotaMetric, int], *, at: datetime
@@ -113,10 +111,10 @@ class QuotaStore:
             _EXCEEDED, {**_parameters(holder, at=at), "wanted": wanted}
         )
         if exceeded:
-            return to_standing(exceeded, at=at)
+            return to_standing(exceeded)
         if exceeded is not None:
             await self._connection.execute(
-                _COUNT, {"holder": holder.user_id, "moment": at, "amounts": wanted}
+                _COUNT, {**_parameters(holder, at=at), "amounts": wanted}
             )
         return None
 
@@ -128,15 +126,15 @@ class QuotaStore:
         )
 
 
-def to_standing(found: Mapping[Any, Any], *, at: datetime) -> QuotaStanding:
+def to_standing(found: Mapping[Any, Any]) -> QuotaStanding:
     """The standing in a row of `quota_standing`, or in the answer of `exceeded_quota`."""
-    period = QuotaPeriod(found["period"])
+    at = found["moment"]
     return QuotaStanding(
         metric=QuotaMetric(found["metric"]),
-        period=period,
+        period=QuotaPeriod(found["period"]),
         quantity=found["limit"],
         used=found["used"],
-        resets_at=period.end(at),
+        at=datetime.fromisoformat(at) if isinstance(at, str) else at,
     )
 
 

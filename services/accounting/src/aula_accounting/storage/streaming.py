@@ -81,7 +81,7 @@ class StreamingStore:
             },
         )
         ordered = sorted(rows.mappings(), key=lambda row: row["place"])
-        return [reserve_outcome(row, at=at) for row in ordered]
+        return [reserve_outcome(row) for row in ordered]
 
     async def settle(
         self, requests: Sequence[SettleRequest], *, at: datetime
@@ -153,7 +153,7 @@ def _numbered(
     return [{"place": place, **asdict(request)} for place, request in enumerate(requests)]
 
 
-def reserve_outcome(row: Mapping[Any, Any], *, at: datetime) -> ReserveOutcome:
+def reserve_outcome(row: Mapping[Any, Any]) -> ReserveOutcome:
     """The outcome in a row of `reserve_credits`."""
     verdict = ReserveVerdict(row["outcome"])
     detail = row["detail"] or {}
@@ -163,7 +163,7 @@ def reserve_outcome(row: Mapping[Any, Any], *, at: datetime) -> ReserveOutcome:
         case ReserveVerdict.HELD | ReserveVerdict.INSUFFICIENT:
             return ReserveOutcome(verdict=verdict, shortage=_shortage(detail))
         case ReserveVerdict.QUOTA:
-            return ReserveOutcome(verdict=verdict, quota=to_standing(detail, at=at))
+            return ReserveOutcome(verdict=verdict, quota=to_standing(detail))
         case ReserveVerdict.UNPRICED:
             return ReserveOutcome(verdict=verdict, unpriced_model_id=detail["model_id"])
         case _:

@@ -1,6 +1,7 @@
 -- Counts what a person used ({metric: amount}) on that UTC day.
-CREATE FUNCTION count_quota(holder text, moment timestamptz, amounts jsonb) RETURNS void
-LANGUAGE sql AS $$
+CREATE FUNCTION count_quota(
+    holder text, holder_tier text, holder_teams text[], moment timestamptz, amounts jsonb
+) RETURNS void LANGUAGE sql AS $$
     INSERT INTO quota_days AS d
         (user_id, day, sessions, messages, tokens, compute_seconds, credits)
     VALUES (

@@ -7,7 +7,8 @@ CREATE FUNCTION exceeded_quota(
     SELECT CASE WHEN count(*) > 0 THEN coalesce(
         (array_agg(
             jsonb_build_object(
-                'metric', s.metric, 'period', s.period, 'limit', s.quantity, 'used', s.used)
+                'metric', s.metric, 'period', s.period, 'limit', s.quantity, 'used', s.used,
+                'moment', moment)
             ORDER BY s.period DESC, s.metric
         ) FILTER (
             WHERE (wanted ->> s.metric)::bigint > 0

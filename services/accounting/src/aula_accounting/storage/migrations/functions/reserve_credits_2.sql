@@ -176,7 +176,8 @@ BEGIN
         WHERE a.user_id = request.user_id;
 
         IF quota IS NOT NULL THEN
-            PERFORM count_quota(request.user_id, moment, counted);
+            PERFORM count_quota(
+                request.user_id, request.tier, ARRAY[request.team_id], moment, counted);
         END IF;
 
         outcome := 'reserved';

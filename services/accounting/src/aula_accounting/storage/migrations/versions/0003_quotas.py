@@ -38,7 +38,7 @@ def downgrade() -> None:
     _run("reserve_credits_1")
     for function in (
         "correct_quota()",
-        "count_quota(text, timestamptz, jsonb)",
+        "count_quota(text, text, text[], timestamptz, jsonb)",
         "exceeded_quota(text, text, text[], timestamptz, jsonb)",
         "quota_standing(text, text, text[], timestamptz)",
     ):
