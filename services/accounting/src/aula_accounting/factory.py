@@ -7,22 +7,25 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from aula_accounting.clients.news import RedisNewsStream
 from aula_accounting.services.credits import CreditService
 from aula_accounting.services.group_commit import GroupCommit
 from aula_accounting.services.ledger import LedgerService
+from aula_accounting.services.news import NewsRelay
 from aula_accounting.services.quotas import QuotaService
 from aula_accounting.services.rates import RateService
 from aula_accounting.services.reconciliation import ReconciliationService
 from aula_accounting.services.streaming import StreamingService
 from aula_accounting.services.sweeper import Sweeper, sweep_slack
 from aula_accounting.services.usage import UsageService
-from aula_accounting.settings import CreditSettings, GroupCommitSettings
+from aula_accounting.settings import CreditSettings, GroupCommitSettings, NewsSettings
 from aula_accounting.storage.schema import migrate, ping, require_head
 from aula_accounting.storage.streaming_batches import SqlStreamingBatches
 from aula_accounting.storage.unit_of_work import start_work
 from aula_common.clock import Clock
 from aula_common.metrics import Metrics
 from aula_common.postgres import connect, create_engine
+from aula_common.redis import create_redis
 from aula_common.settings import PostgresSettings
 
 # With a new plan for each call, planning takes a third of a reserve's time.
@@ -164,3 +167,22 @@ def build_context(
             swept=metrics.counter("swept_reservations", "Reservations that nobody had settled."),
         ),
     )
+
+
+@asynccontextmanager
+async def open_relay(
+    context: Context, *, news: NewsSettings, metrics: Metrics
+) -> AsyncIterator[NewsRelay | None]:
+    """What publishes the news of a context, for as long as the block lasts; None without Redis."""
+    if news.redis is None:
+        yield None
+        return
+    redis = create_redis(news.redis, application="aula-accounting")
+    try:
+        yield NewsRelay(
+            start_work=partial(start_work, context.engine),
+            stream=RedisNewsStream(redis, length=news.news_stream_length),
+            published=metrics.counter("published_news", "News that was published."),
+        )
+    finally:
+        await redis.aclose()

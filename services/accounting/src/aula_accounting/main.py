@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from aula_accounting.api.router import PREFIX, alias_router, router, thin_routes
 from aula_accounting.domain.errors import SchemaError
-from aula_accounting.factory import create_context
+from aula_accounting.factory import create_context, open_relay
 from aula_accounting.settings import Settings
 from aula_common.clock import Clock, SystemClock
 from aula_common.errors import UnavailableError
@@ -53,6 +53,7 @@ def create_app(
                 metrics=app.state.metrics,
                 grouping=settings.group_commit,
             ) as context,
+            open_relay(context, news=settings.news, metrics=app.state.metrics) as relay,
         ):
             await _wait_for_schema(context.check_schema)
             app.state.context = context
@@ -70,6 +71,10 @@ def create_app(
             supervisor.every(
                 settings.credits.sweep_interval_seconds, context.sweeper.sweep, name="sweep"
             )
+            if relay is not None:
+                supervisor.every(
+                    settings.news.news_interval_seconds, relay.publish_pending, name="publish news"
+                )
             try:
                 yield
             finally:

@@ -2,9 +2,15 @@
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
-from aula_common.settings import Block, PostgresSettings, ServiceSettings, TokenSettings
+from aula_common.settings import (
+    Block,
+    PostgresSettings,
+    RedisSettings,
+    ServiceSettings,
+    TokenSettings,
+)
 
 
 class CreditSettings(Block):
@@ -36,6 +42,21 @@ class GroupCommitSettings(Block):
     )
 
 
+class NewsSettings(Block):
+    """Where news goes; without an address it is written, kept for a week and told to nobody."""
+
+    redis_url: SecretStr | None = None
+    news_interval_seconds: float = Field(default=1, gt=0)
+    news_stream_length: int = Field(
+        default=100_000, ge=1, description="About how many entries the stream keeps."
+    )
+
+    @property
+    def redis(self) -> RedisSettings | None:
+        """How Redis is reached, if it is."""
+        return RedisSettings(redis_url=self.redis_url) if self.redis_url else None
+
+
 class Settings(ServiceSettings):
     """The service as a whole."""
 
@@ -44,3 +65,5 @@ class Settings(ServiceSettings):
     database: PostgresSettings = Field(default_factory=PostgresSettings)
     credits: CreditSettings = Field(default_factory=CreditSettings)
     group_commit: GroupCommitSettings = Field(default_factory=GroupCommitSettings)
+
+    news: NewsSettings = Field(default_factory=NewsSettings)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from aula_accounting.domain.credits import Allocation, Balance, Grant
 from aula_accounting.domain.idempotency import IdempotencyKey
 from aula_accounting.domain.ledger import LedgerEntry
+from aula_accounting.domain.news import News, PendingNews
 from aula_accounting.domain.quotas import (
     Quota,
     QuotaHolder,
@@ -163,6 +164,26 @@ class IdempotencyRepository(Protocol):
     async def forget_before(self, moment: datetime) -> int: ...
 
 
+class OutboxRepository(Protocol):
+    """News that waits for its publication."""
+
+    async def add(self, news: Sequence[News]) -> None: ...
+    async def claim(self, *, limit: int) -> Sequence[PendingNews]:
+        """The oldest news, for this transaction alone; none while another publishes."""
+        ...
+
+    async def remove(self, ids: Sequence[int]) -> None: ...
+    async def forget_before(self, moment: datetime) -> int: ...
+
+
+class NewsStream(Protocol):
+    """Where news is published."""
+
+    async def publish(self, pending: Sequence[PendingNews]) -> None:
+        """Append all or none, in this order. UnavailableError."""
+        ...
+
+
 class ReconciliationRepository(Protocol):
     """Compares everything with everything."""
 
@@ -187,6 +208,8 @@ class UnitOfWork(Protocol):
     def usage(self) -> UsageRepository: ...
     @property
     def quotas(self) -> QuotaRepository: ...
+    @property
+    def outbox(self) -> OutboxRepository: ...
     @property
     def idempotency(self) -> IdempotencyRepository: ...
     @property

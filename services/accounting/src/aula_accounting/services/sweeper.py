@@ -7,7 +7,9 @@ from datetime import timedelta
 from prometheus_client import Counter
 
 from aula_accounting.domain.idempotency import KEPT_FOR
-from aula_accounting.domain.ports import StartWork
+from aula_accounting.domain.news import KEPT_FOR as NEWS_KEPT_FOR
+from aula_accounting.domain.news import News, NewsType
+from aula_accounting.domain.ports import StartWork, UnitOfWork
 from aula_accounting.domain.streaming import (
     ReservationStatus,
     SettlementKind,
@@ -32,10 +34,11 @@ class SweepResult:
     reservations: int
     allocations: int
     keys: int
+    news: int
 
 
 class Sweeper:
-    """Settles overdue reservations, writes off expired allocations, drops old keys.
+    """Settles overdue reservations, writes off expired allocations, drops old keys and news.
 
     Safe beside any number of sweepers and late finalizers: what another has locked is left to
     him, and what is found twice is settled once.
@@ -52,7 +55,10 @@ class Sweeper:
             reservations=await self._settle_overdue(),
             allocations=await self._expire_allocations(),
             keys=await self._forget_keys(),
+            news=await self._forget_news(),
         )
+        if result.news:
+            _log.error("news was too old to be told", news=result.news)
         if result.reservations or result.allocations:
             _log.info("swept", reservations=result.reservations, allocations=result.allocations)
         return result
@@ -67,13 +73,12 @@ class Sweeper:
 
     async def _settle_batch(self, *, limit: int) -> tuple[int, int]:
         """How many were claimed and how many of them settled, in one transaction."""
-        now = self._clock.now()
         async with self._start_work() as work:
-            claimed = await work.streaming.claim_overdue(at=now, limit=limit)
+            claimed = await work.streaming.claim_overdue(at=self._clock.now(), limit=limit)
             if not claimed:
                 return 0, 0
             try:
-                ended = _count(await work.streaming.settle(_requests(claimed), at=now))
+                ended = await self._settle(work, claimed)
                 await work.commit()
             except AulaError:
                 raise
@@ -89,14 +94,23 @@ class Sweeper:
         """One member in a transaction of its own, so that it can't fail its neighbours."""
         try:
             async with self._start_work() as work:
-                outcomes = await work.streaming.settle(_requests([member]), at=self._clock.now())
+                ended = await self._settle(work, [member])
                 await work.commit()
         except AulaError:
             raise
         except Exception:  # noqa: BLE001 - whatever it was, the neighbours go on
             _log.exception("a reservation could not be swept", session_id=member[1])
             return 0
-        return _count(outcomes)
+        return ended
+
+    async def _settle(self, work: UnitOfWork, members: Sequence[tuple[str, str]]) -> int:
+        """Settle those that still run, with news of each; how many did."""
+        now = self._clock.now()
+        outcomes = await work.streaming.settle(_requests(members), at=now)
+        news = [_news(outcome) for outcome in outcomes if outcome.verdict is SettleVerdict.SETTLED]
+        if news:
+            await work.outbox.add(news)
+        return len(news)
 
     async def _expire_allocations(self) -> int:
         expired = 0
@@ -116,9 +130,29 @@ class Sweeper:
             await work.commit()
         return count
 
+    async def _forget_news(self) -> int:
+        async with self._start_work() as work:
+            count = await work.outbox.forget_before(self._clock.now() - NEWS_KEPT_FOR)
+            await work.commit()
+        return count
 
-def _count(outcomes: Sequence[SettleOutcome]) -> int:
-    return sum(outcome.verdict is SettleVerdict.SETTLED for outcome in outcomes)
+
+def _news(outcome: SettleOutcome) -> News:
+    swept = outcome.reservation
+    assert swept is not None  # noqa: S101 - it was settled just now
+    assert swept.settlement is not None  # noqa: S101 - likewise
+    return News(
+        type=NewsType.RESERVATION_SWEPT,
+        at=swept.settlement.at,
+        user_id=swept.user_id,
+        team_id=None,
+        data={
+            "sessionId": swept.session_id,
+            "chatSessionId": swept.chat_session_id,
+            "charged": swept.settlement.charged,
+            "refund": swept.settlement.refund,
+        },
+    )
 
 
 def _requests(claimed: Sequence[tuple[str, str]]) -> list[SettleRequest]:

@@ -23,6 +23,7 @@ accounts = sa.Table(
     sa.Column("remaining", sa.BigInteger, nullable=False),
     sa.Column("held", sa.BigInteger, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
+    sa.Column("low_below", sa.BigInteger, nullable=False, server_default="0"),
 )
 
 allocations = sa.Table(
@@ -183,4 +184,16 @@ quota_days = sa.Table(
     sa.Column("tokens", sa.BigInteger, nullable=False),
     sa.Column("compute_seconds", sa.BigInteger, nullable=False),
     sa.Column("credits", sa.BigInteger, nullable=False),
+    sa.Column("told", ARRAY(sa.Text), nullable=False, server_default="{}"),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("user_id", Id, nullable=False),
+    sa.Column("team_id", Id),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("data", JSONB, nullable=False),
 )

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from aula_accounting.storage.credits import CreditStore
 from aula_accounting.storage.idempotency import IdempotencyStore
 from aula_accounting.storage.ledger import LedgerStore
+from aula_accounting.storage.outbox import OutboxStore
 from aula_accounting.storage.quotas import QuotaStore
 from aula_accounting.storage.rates import RateStore
 from aula_accounting.storage.reconciliation import ReconciliationStore
@@ -27,6 +28,7 @@ class SqlUnitOfWork:
         self.rates = RateStore(connection)
         self.usage = UsageStore(connection)
         self.quotas = QuotaStore(connection)
+        self.outbox = OutboxStore(connection)
         self.idempotency = IdempotencyStore(connection)
         self.reconciliation = ReconciliationStore(connection)
 
