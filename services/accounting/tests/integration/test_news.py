@@ -42,8 +42,8 @@ async def _relay(bank: Bank, url: str, *, length: int = 1000) -> AsyncIterator[N
 
 async def _stream(url: str) -> list[dict[str, Any]]:
     async with Redis.from_url(url, decode_responses=True) as redis:
-        entries = [fields for _, fields in await redis.xrange(STREAM)]
-    return [{**fields, "data": json.loads(fields["data"])} for fields in entries]
+        entries: Any = await redis.xrange(STREAM)
+    return [{**fields, "data": json.loads(fields["data"])} for _, fields in entries]
 
 
 async def _add(bank: Bank, *users: str) -> None:
