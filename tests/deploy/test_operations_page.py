@@ -38,7 +38,7 @@ def _services(found: dict[str, str]) -> str:
 
 def _defaults(found: dict[str, str]) -> str:
     if len(set(found.values())) == len(found) > 1:
-        return ", ".join(f"{service} {default}" for service, default in found.items())
+        return ", ".join(f"{service} {default or 'none'}" for service, default in found.items())
     usual = Counter(found.values()).most_common(1)[0][0]
     others = [f"{service} {default}" for service, default in found.items() if default != usual]
     return f"{usual} ({', '.join(others)})" if others else usual
