@@ -1,8 +1,9 @@
-"""The operator's command: `accounting migrate | reconcile | sweep | allocate`."""
+"""The operator's command: `accounting migrate | reconcile | sweep | allocate | rates`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, TypeVar
 
 import typer
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aula_accounting.domain.credits import LARGEST_GRANT, Grant
+from aula_accounting.domain.rates import LARGEST_RATE, RATE_PLACES, Rate
 from aula_accounting.domain.reconciliation import Reconciliation
 from aula_accounting.factory import Context, create_context
 from aula_accounting.settings import CreditSettings
@@ -133,6 +135,59 @@ def allocate(
         )
     )
     _out.print(given[0].id)
+
+
+@app.command()
+def rates(
+    model_id: Annotated[str | None, typer.Argument(help="One model; all without.")] = None,
+    *,
+    input_rate: Annotated[
+        str | None, typer.Option("--input", help="Credits per 1,000 input tokens, to set.")
+    ] = None,
+    output_rate: Annotated[
+        str | None, typer.Option("--output", help="Credits per 1,000 output tokens, to set.")
+    ] = None,
+    starts_at: Annotated[
+        datetime | None, typer.Option(help="Local time from which it holds; at once without.")
+    ] = None,
+    history: Annotated[bool, typer.Option(help="Also what was and what is to come.")] = False,
+) -> None:
+    """Show what models cost; with --input and --output set it for one model first."""
+    if input_rate is not None or output_rate is not None or starts_at is not None:
+        if model_id is None or input_rate is None or output_rate is None:
+            raise typer.BadParameter("a model, --input and --output go together")
+        new = Rate(
+            model_id=model_id,
+            input_rate=_rate_number(input_rate, "--input"),
+            output_rate=_rate_number(output_rate, "--output"),
+            starts_at=(starts_at or datetime.now()).astimezone(),  # noqa: DTZ005 - local, as typed
+        )
+        _run(lambda context: context.rates.put([(new, starts_at is None)], actor_id=_OPERATOR))
+    found = _run(
+        lambda context: (
+            context.rates.list_history(model_id=model_id)
+            if history or starts_at is not None
+            else context.rates.list_current(model_id=model_id)
+        )
+    )
+    for rate in found:
+        _out.print(
+            f"{rate.model_id} input {rate.input_rate.normalize():f} "
+            f"output {rate.output_rate.normalize():f} from {rate.starts_at.isoformat()}"
+        )
+
+
+def _rate_number(text: str, option: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise typer.BadParameter("not a number", param_hint=option) from None
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or not 0 <= number <= LARGEST_RATE:
+        raise typer.BadParameter(f"must be 0 to {LARGEST_RATE}", param_hint=option)
+    if -exponent > RATE_PLACES:
+        raise typer.BadParameter(f"has more than {RATE_PLACES} decimals", param_hint=option)
+    return number
 
 
 def main() -> None:
