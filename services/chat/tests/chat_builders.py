@@ -248,6 +248,16 @@ class Chat:
         )
         assert answer.status_code == 201, answer.text
 
+    async def limit_messages(self, tier: str, limit: int | None) -> None:
+        """Have accounting allow each user of the tier so many messages a day; None: any number."""
+        quota = {"scope": "tier", "subjectId": tier, "metric": "messages", "period": "day"}
+        answer = await self.http.put(
+            f"{self.around.accounting_url}/api/accounting/quotas",
+            json={"quotas": [{**quota, "limit": limit}]},
+            headers=self._admin(),
+        )
+        assert answer.status_code == 200, answer.text
+
     async def credits_of(self, user_id: str) -> dict[str, Any]:
         """What accounting says."""
         return await self._ask_accounting("credits", userId=user_id)

@@ -44,6 +44,8 @@ class AccountingClient:
             "inputTokens": reservation.input_tokens,
             "maxOutputTokens": reservation.max_output_tokens,
         }
+        if reservation.tier is not None:
+            body["tier"] = reservation.tier
         if fallbacks:
             body["fallbackModelIds"] = fallbacks
         answer = await self._post("initialize", body, user_id, deadline=5)

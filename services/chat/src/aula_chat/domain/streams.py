@@ -36,11 +36,15 @@ class StreamCode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """What was asked of accounting for a stream: tokens of the prompt and at most of the answer."""
+    """What was asked of accounting for a stream: tokens of the prompt and at most of the answer.
+
+    `tier` is the asker's, for accounting's quotas.
+    """
 
     model_ids: tuple[str, ...]
     input_tokens: int
     max_output_tokens: int
+    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +150,7 @@ def claim_of(
     question: str,
     model_ids: tuple[str, ...],
     at: datetime,
+    tier: str | None = None,
     idempotency_key: str | None = None,
     body_digest: str | None = None,
 ) -> Stream:
@@ -163,7 +168,9 @@ def claim_of(
         question_id=new_id("msg"),
         answer_id=new_id("msg"),
         position=0,
-        reservation=Reservation(model_ids=model_ids, input_tokens=0, max_output_tokens=0),
+        reservation=Reservation(
+            model_ids=model_ids, input_tokens=0, max_output_tokens=0, tier=tier
+        ),
         started_at=at,
         idempotency_key=idempotency_key,
         body_digest=body_digest,

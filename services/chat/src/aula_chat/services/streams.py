@@ -112,6 +112,7 @@ class Streams:
             owner=self._owner,
             question=message,
             model_ids=tuple(one.id for one in (model, *fallbacks_of(model, tier=principal.tier))),
+            tier=principal.tier,
             at=self._clock.now(),
             idempotency_key=idempotency_key,
             body_digest=_digest(session_id, message, model_id) if idempotency_key else None,

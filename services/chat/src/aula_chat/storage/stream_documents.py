@@ -69,6 +69,7 @@ def to_stream(document: Document) -> Stream:
             model_ids=tuple(reservation["model_ids"]),
             input_tokens=reservation["input_tokens"],
             max_output_tokens=reservation["max_output_tokens"],
+            tier=reservation.get("tier"),
         ),
         started_at=document["startedAt"],
         ended_at=document.get("endedAt"),
