@@ -17,7 +17,7 @@ SOURCES := $(wildcard libs/*/src services/*/src) conftest.py
 TESTS := $(wildcard libs/*/tests services/*/tests) tests
 ARGS ?=
 
-.PHONY: help setup run demo status down test test-faults soak bench-accounting lint format types check openapi lock clean
+.PHONY: help setup run demo status down test test-faults test-deep soak bench-accounting lint format types check openapi lock clean
 
 help: ## Show this list
 	@echo "Aula: make <target> [ARGS=...]"
@@ -55,6 +55,9 @@ test: $(STAMP) ## Run all tests against real servers (ARGS=path or -k name)
 
 test-faults: $(STAMP) ## Run the whole table of faults by phase (ARGS='-k killed_later' for a part)
 	$(BIN)/pytest tests/faults -m "deep or not deep" $(ARGS)
+
+test-deep: $(STAMP) ## Run the long tests, but for the table of faults (ARGS='-k sequences' for a part)
+	$(BIN)/pytest -m deep --ignore tests/faults $(ARGS)
 
 soak: $(STAMP) ## Walk at random over all faults for 10 minutes (ARGS='--minutes 20 --seed 7')
 	PYTHONPATH=tests $(BIN)/python -m soak $(ARGS)
