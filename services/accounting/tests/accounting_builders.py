@@ -21,7 +21,7 @@ from aula_accounting.domain.streaming import (
 )
 from aula_accounting.factory import Context, create_context
 from aula_accounting.main import create_app
-from aula_accounting.settings import CreditSettings, Settings
+from aula_accounting.settings import CreditSettings, GroupCommitSettings, Settings
 from aula_common.clock import Clock
 from aula_common.ids import new_id
 from aula_common.metrics import Metrics
@@ -174,7 +174,12 @@ def plain_url(url: str) -> str:
 
 @asynccontextmanager
 async def open_bank(
-    url: str, *, clock: ManualClock | None = None, streams: int = 5, **database: Any
+    url: str,
+    *,
+    clock: ManualClock | None = None,
+    streams: int = 5,
+    lanes: int = 1,
+    **database: Any,
 ) -> AsyncIterator[Bank]:
     """A bank on the database at that address, brought to head; `streams` may run at once."""
     clock = clock or ManualClock()
@@ -183,6 +188,7 @@ async def open_bank(
         rules=CreditSettings(max_running_streams=streams),
         clock=clock,
         metrics=Metrics(),
+        grouping=GroupCommitSettings(group_commit_lanes=lanes),
     ) as context:
         await context.migrate()
         yield Bank(context=context, clock=clock, url=url)
