@@ -139,15 +139,17 @@ async def test_acknowledgement_of_the_commit_is_lost(
         replica(platform, "accounting", DATABASE_URL=proxy.through(database)) as accounting,
     ):
         victim = make_victim(ACCOUNTING_API_URL=accounting.url)
-        commit = (scene.student.id.encode(), b"COMMIT")
+        statement = (
+            scene.student.id.encode()
+        )  # a transaction of its own: its answer is the commit's
         if place is P1:
-            proxy.arm(Strike.SWALLOW, *commit)
+            proxy.arm(Strike.SWALLOW, statement)
             asking = asyncio.create_task(scene.ask_at(victim.process.url))
         else:
             place.arm(victim, "pause")
             asking = asyncio.create_task(scene.ask_at(victim.process.url))
             async with paused(victim, place):
-                proxy.arm(Strike.SWALLOW, *commit)
+                proxy.arm(Strike.SWALLOW, statement)
         await asyncio.to_thread(proxy.wait_struck)
         shown = await asyncio.wait_for(asking, 60)
 
