@@ -237,6 +237,18 @@ async def test_nobody_gets_past_a_quota_by_asking_at_once(postgres_database: str
         assert await bank.discrepancies() == []
 
 
+async def test_of_many_that_consume_at_once_as_many_pass_as_may(bank: Bank) -> None:
+    for number in range(5):
+        user = f"usr_{number}"
+        holder = QuotaHolder(user_id=user, tier=None, team_ids=())
+        await _put(bank, (_key(QuotaMetric.SESSIONS, subject_id=user), 4))
+        results = await asyncio.gather(
+            *(_consume(bank, holder, sessions=1) for _ in range(20)), return_exceptions=True
+        )
+        assert sum(isinstance(one, QuotaExceededError) for one in results) == 16, results
+        assert await _used(bank, QuotaMetric.SESSIONS, holder) == 4
+
+
 async def test_quotas_are_listed_by_whom_they_concern(bank: Bank) -> None:
     tier = _key(QuotaMetric.MESSAGES, scope=QuotaScope.TIER, subject_id="pro")
     mine, other = _key(QuotaMetric.TOKENS), _key(QuotaMetric.TOKENS, subject_id="usr_b")
