@@ -88,22 +88,29 @@ async def test_a_member_that_the_database_refuses_fails_alone(bank: Bank) -> Non
     assert await bank.discrepancies() == []
 
 
-async def test_an_account_that_is_locked_keeps_nobody_else_waiting(bank: Bank) -> None:
-    for user in ("usr_a", "usr_b"):
-        await bank.give(user, 100)
-    blocker = await asyncpg.connect(plain_url(bank.url))
-    try:
-        async with blocker.transaction():
-            await blocker.execute("SELECT 1 FROM accounts WHERE user_id = 'usr_a' FOR UPDATE")
-            locked = [asyncio.create_task(bank.reserve("usr_a", f"str_{n}")) for n in range(2)]
-            for number in range(5):
-                async with asyncio.timeout(_WITHIN_SECONDS):
-                    await bank.reserve("usr_b", f"str_b{number}")
-            assert not any(task.done() for task in locked)
-        reserved = await _together(*locked)
-    finally:
-        await blocker.close()
-    assert all(isinstance(one, Reservation) for one in reserved), reserved
+# longer than a test waits: who waits for a lock of another's fails it
+_ENDLESS = {"database_lock_timeout_ms": 120_000, "database_statement_timeout_ms": 120_000}
+
+
+async def test_an_account_that_is_locked_keeps_nobody_else_waiting(
+    postgres_database: str,
+) -> None:
+    async with open_bank(postgres_database, **_ENDLESS) as bank:
+        for user in ("usr_a", "usr_b"):
+            await bank.give(user, 100)
+        blocker = await asyncpg.connect(plain_url(bank.url))
+        try:
+            async with blocker.transaction():
+                await blocker.execute("SELECT 1 FROM accounts WHERE user_id = 'usr_a' FOR UPDATE")
+                locked = [asyncio.create_task(bank.reserve("usr_a", f"str_{n}")) for n in range(2)]
+                for number in range(5):
+                    async with asyncio.timeout(_WITHIN_SECONDS):
+                        await bank.reserve("usr_b", f"str_b{number}")
+                assert not any(task.done() for task in locked)
+            reserved = await _together(*locked)
+        finally:
+            await blocker.close()
+        assert all(isinstance(one, Reservation) for one in reserved), reserved
 
 
 async def test_a_member_that_waits_in_a_list_for_too_long_fails_alone(
@@ -176,21 +183,24 @@ async def test_a_user_without_an_account_may_use_what_costs_nothing(bank: Bank) 
     assert await bank.discrepancies() == []
 
 
-async def test_an_account_that_an_allocation_is_about_to_open_is_waited_for(bank: Bank) -> None:
-    opener = await asyncpg.connect(plain_url(bank.url))
-    try:
-        async with opener.transaction():
-            await opener.execute("INSERT INTO accounts VALUES ('usr_new', 0, 0, now())")
-            aborted = asyncio.create_task(bank.abort("usr_new", "str_1"))
-            watcher = await asyncpg.connect(plain_url(bank.url))
-            try:
-                await _backends_waiting(watcher)
-            finally:
-                await watcher.close()
-        async with asyncio.timeout(_WITHIN_SECONDS):
-            assert (await aborted).tombstone
-    finally:
-        await opener.close()
+async def test_an_account_that_an_allocation_is_about_to_open_is_waited_for_beside_the_lane(
+    postgres_database: str,
+) -> None:
+    async with open_bank(postgres_database, **_ENDLESS) as bank:
+        await bank.give("usr_b", 100)
+        opener = await asyncpg.connect(plain_url(bank.url))
+        try:
+            async with opener.transaction():
+                await opener.execute("INSERT INTO accounts VALUES ('usr_new', 0, 0, now())")
+                aborted = asyncio.create_task(bank.abort("usr_new", "str_1"))
+                async with asyncio.timeout(_WITHIN_SECONDS):
+                    await bank.reserve("usr_b")
+                    await bank.reserve("usr_b")
+                assert not aborted.done()
+            async with asyncio.timeout(_WITHIN_SECONDS):
+                assert (await aborted).tombstone
+        finally:
+            await opener.close()
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
