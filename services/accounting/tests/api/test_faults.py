@@ -1,8 +1,9 @@
 """PostgreSQL fails under the running service: bounded answers, one effect, recovery by itself."""
 
 import asyncio
+import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -274,8 +275,14 @@ async def test_a_stopped_server_is_a_quick_503_and_comes_back_without_a_restart(
     assert (await own.get("/reconciliation", own.admin)).json()["balanced"]
 
 
-async def test_a_killed_server_loses_nothing_that_was_answered(
-    own: Api, postgres_server: Postgres
+def _stop_immediately(server: Postgres) -> None:
+    server.send_signal(signal.SIGQUIT)  # as `pg_ctl stop -m immediate` does
+    assert server.wait_ended(30)
+
+
+@pytest.mark.parametrize("end", [Postgres.kill, _stop_immediately], ids=["killed", "immediate"])
+async def test_a_server_that_ends_at_once_loses_nothing_that_was_answered(
+    own: Api, postgres_server: Postgres, end: Callable[[Postgres], None]
 ) -> None:
     await own.give("usr_a", 1000)
     answered: dict[str, int] = {}
@@ -299,7 +306,7 @@ async def test_a_killed_server_loses_nothing_that_was_answered(
 
     running = asyncio.create_task(streams())
     await twenty_answered.wait()
-    postgres_server.kill()
+    end(postgres_server)
     await running
     assert 503 in answered.values()
     postgres_server.start()
