@@ -89,7 +89,10 @@ async def test_a_member_that_the_database_refuses_fails_alone(bank: Bank) -> Non
 
 
 # longer than a test waits: who waits for a lock of another's fails it
-_ENDLESS = {"database_lock_timeout_ms": 120_000, "database_statement_timeout_ms": 120_000}
+_ENDLESS: dict[str, Any] = {
+    "database_lock_timeout_ms": 120_000,
+    "database_statement_timeout_ms": 120_000,
+}
 
 
 async def test_an_account_that_is_locked_keeps_nobody_else_waiting(
