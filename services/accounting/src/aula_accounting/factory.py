@@ -28,7 +28,7 @@ from aula_common.postgres import connect, create_engine
 from aula_common.redis import create_redis
 from aula_common.settings import PostgresSettings
 
-# With a new plan for each call, planning takes a third of a reserve's time.
+# With a new plan for each call, planning takes a fifth of a reserve's time.
 _STREAMING_SETTINGS = {"plan_cache_mode": "force_generic_plan"}
 _LONG_STATEMENT_MS = 600_000  # a migration or a reconciliation of everything may take its time
 
