@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
-from accounting_builders import Bank
+from accounting_builders import Bank, plain_url
 
 from aula_accounting.domain.errors import CreditsHeldError, InsufficientCreditsError
 
@@ -80,3 +81,26 @@ async def test_credits_that_expired_while_held_are_not_told_as_held(bank: Bank) 
     bank.clock.advance(60)
     with pytest.raises(InsufficientCreditsError):  # what is held would lapse, not come back
         await bank.reserve("usr_a", "str_3")
+
+
+async def test_a_revoke_takes_the_account_before_the_allocation(bank: Bank) -> None:
+    """In the other order it and a settlement of the same user would wait for one another."""
+    allocation = await bank.give("usr_a", 20)
+    settlement = await asyncpg.connect(plain_url(bank.url))
+    try:
+        async with settlement.transaction():
+            await settlement.execute("SELECT 1 FROM accounts WHERE user_id = 'usr_a' FOR UPDATE")
+            revoke = asyncio.create_task(
+                bank.context.credits.revoke(allocation.id, actor_id="admin", key="r")
+            )
+            waiting = 0
+            while not waiting:
+                waiting = await settlement.fetchval(
+                    "SELECT count(*) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                )
+            await settlement.execute("UPDATE allocations SET remaining = 18, charged = 2")
+            await settlement.execute("UPDATE accounts SET remaining = 18")
+        assert (await revoke).revoked == 18
+    finally:
+        await settlement.close()
