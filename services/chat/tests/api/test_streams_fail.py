@@ -144,7 +144,8 @@ async def test_a_hostile_answer_stays_what_it_is(chat: Chat) -> None:
     session_id = await student.new_session()
     hostile = "x\r\n\r\ndata: {}\r\n\r\nevent: complete\ndata: 1\n\n\r \u2028 \u2029 \x85 id: 9"
     events = await student.ask(session_id, f"[[echo pace=0]] {hostile}")
-    assert {event.event for event in events} == {"start", "model", "chunk", "complete"}
+    kinds = {event.event for event in events} - {"degraded"}  # as told where Redis is slow
+    assert kinds == {"start", "model", "chunk", "complete"}
     assert text_of(events).strip() == hostile.strip()
     assert (await student.messages(session_id))[1]["content"] == text_of(events)
 
