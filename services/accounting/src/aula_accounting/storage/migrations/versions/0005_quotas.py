@@ -4,10 +4,10 @@ from importlib.resources import files
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -78,6 +78,7 @@ def _create_quota_days() -> None:
         sa.Column("user_id", sa.Text(collation="C"), nullable=False),
         sa.Column("day", sa.Date, nullable=False),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in amounts),
+        sa.Column("told", ARRAY(sa.Text), nullable=False, server_default="{}"),
         sa.PrimaryKeyConstraint("user_id", "day", name="pk_quota_days"),
         sa.ForeignKeyConstraint(["user_id"], ["accounts.user_id"], name="fk_quota_days_accounts"),
         sa.CheckConstraint(

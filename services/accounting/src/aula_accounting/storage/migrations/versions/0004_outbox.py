@@ -4,10 +4,10 @@ from importlib.resources import files
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0005"
-down_revision = "0004"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -32,11 +32,8 @@ def upgrade() -> None:
     op.add_column(
         "accounts", sa.Column("low_below", sa.BigInteger, nullable=False, server_default="0")
     )
-    op.add_column(
-        "quota_days", sa.Column("told", ARRAY(sa.Text), nullable=False, server_default="{}")
-    )
-    for name in ("count_quota_2", "watch_credits_1"):
-        _run(name)
+    path = files("aula_accounting.storage.migrations") / "functions" / "watch_credits_1.sql"
+    op.get_bind().exec_driver_sql(path.read_text(encoding="utf-8"))
     # The condition stands here and not in the function: a reserve or a refund changes no worth, and
     # then nothing is called.
     op.execute(
@@ -49,13 +46,5 @@ def downgrade() -> None:
     """Take back."""
     op.execute("DROP TRIGGER accounts_watch_credits ON accounts")
     op.execute("DROP FUNCTION watch_credits()")
-    op.execute("DROP FUNCTION count_quota(text, text, text[], timestamptz, jsonb)")
-    _run("count_quota_1")
-    op.drop_column("quota_days", "told")
     op.drop_column("accounts", "low_below")
     op.drop_table("outbox")
-
-
-def _run(function: str) -> None:
-    path = files("aula_accounting.storage.migrations") / "functions" / f"{function}.sql"
-    op.get_bind().exec_driver_sql(path.read_text(encoding="utf-8"))
