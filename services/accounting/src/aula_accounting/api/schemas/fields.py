@@ -1,14 +1,21 @@
-"""Kinds of fields that several nouns share."""
+"""Kinds of fields, and fields, that several nouns share."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 from aula_accounting.domain.rates import LARGEST_RATE, RATE_PLACES
 from aula_accounting.domain.streaming import LARGEST_TOKENS
-from aula_common.web.schemas import Count, Text
+from aula_common.web.schemas import Count, RequestModel, Text
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
@@ -48,3 +55,19 @@ RateNumber = Annotated[
     Field(ge=0, le=LARGEST_RATE, decimal_places=RATE_PLACES, allow_inf_nan=False),
     PlainSerializer(_plain, return_type=str),
 ]
+
+
+class UsedTokens(RequestModel):
+    """What was used: either `actualTokens`, or both sides apart."""
+
+    actual_tokens: Tokens | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_usage(self) -> Self:
+        sides = (self.input_tokens is not None, self.output_tokens is not None)
+        if any(sides) != all(sides) or all(sides) == (self.actual_tokens is not None):
+            msg = "either actualTokens, or inputTokens and outputTokens must be given"
+            raise ValueError(msg)
+        return self

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from aula_accounting.api.schemas.fields import ModelId, SomeTokens, Tokens
+from aula_accounting.api.schemas.fields import ModelId, SomeTokens, Tokens, UsedTokens
 from aula_accounting.api.schemas.ledger import EntryView
 from aula_accounting.domain.idempotency import digest_of
 from aula_accounting.domain.ledger import LedgerEntry
@@ -136,7 +136,7 @@ class HeartbeatAnswer(ResponseModel):
     lease_expires_at: datetime
 
 
-class FinalizeRequest(RequestModel):
+class FinalizeRequest(UsedTokens):
     """The end of a stream with its usage: either `actualTokens`, or both sides apart.
 
     `modelId` is the model that answered; `duration` is in milliseconds.
@@ -145,19 +145,8 @@ class FinalizeRequest(RequestModel):
     session_id: Identifier
     user_id: Identifier
     model_id: ModelId | None = None
-    actual_tokens: Tokens | None = None
-    input_tokens: Tokens | None = None
-    output_tokens: Tokens | None = None
     success: Boolean = True
     duration: Annotated[Count, Field(le=_LONGEST_DURATION_MS)] | None = None
-
-    @model_validator(mode="after")
-    def _one_kind_of_usage(self) -> Self:
-        sides = (self.input_tokens is not None, self.output_tokens is not None)
-        if any(sides) != all(sides) or all(sides) == (self.actual_tokens is not None):
-            msg = "either actualTokens, or inputTokens and outputTokens must be given"
-            raise ValueError(msg)
-        return self
 
     def to_request(self, service_id: str) -> SettleRequest:
         """The settlement that the service asks for."""

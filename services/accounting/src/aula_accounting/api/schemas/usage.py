@@ -3,17 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from aula_accounting.api.schemas.fields import ModelId, Tokens
+from aula_accounting.api.schemas.fields import ModelId, UsedTokens
 from aula_accounting.domain.streaming import Reservation, ReservationStatus
 from aula_accounting.domain.usage import TrackedUsage, UsageGrouping
-from aula_common.web.schemas import Count, Identifier, Pagination, RequestModel, ResponseModel
+from aula_common.web.schemas import Count, Identifier, Pagination, ResponseModel
 
 _LONGEST_COMPUTATION = 7 * 24 * 3600
 
 
-class TrackRequest(RequestModel):
+class TrackRequest(UsedTokens):
     """Usage that is no stream: either `inputTokens` and `outputTokens`, or `actualTokens`.
 
     `computeSeconds`, `tier` and `teamId` are for quotas.
@@ -21,21 +21,10 @@ class TrackRequest(RequestModel):
 
     user_id: Identifier
     model_id: ModelId
-    input_tokens: Tokens | None = None
-    output_tokens: Tokens | None = None
-    actual_tokens: Tokens | None = None
     compute_seconds: Annotated[Count, Field(le=_LONGEST_COMPUTATION)] = 0
     chat_session_id: Identifier | None = None
     team_id: Identifier | None = None
     tier: Identifier | None = None
-
-    @model_validator(mode="after")
-    def _one_kind_of_usage(self) -> Self:
-        sides = (self.input_tokens is not None, self.output_tokens is not None)
-        if any(sides) != all(sides) or all(sides) == (self.actual_tokens is not None):
-            msg = "either actualTokens, or inputTokens and outputTokens must be given"
-            raise ValueError(msg)
-        return self
 
     def to_usage(self) -> TrackedUsage:
         """The usage to charge."""
