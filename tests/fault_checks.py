@@ -224,6 +224,11 @@ async def check_goes_on(cell: Cell, scene: Scene) -> None:
         return answer.status_code == httpx.codes.OK and "event: complete" in answer.text
 
     await cell.reach("next message works", works)
+    await check_reconciled(cell, scene)
+
+
+async def check_reconciled(cell: Cell, scene: Scene) -> None:
+    """Every balance equals the replayed ledger."""
     admin = await scene.people.admin()
     found = await admin.call("GET", "/api/accounting/reconciliation", 200)
     assert found["discrepancies"] == []

@@ -6,7 +6,7 @@ from typing import Any
 import pymongo
 import redis
 from e2e_people import Shown
-from fault_checks import Cell, Scene, check_goes_on
+from fault_checks import Cell, Scene, check_goes_on, check_reconciled
 from pymongo.database import Database
 
 from aula_devstack.platform import Platform
@@ -71,6 +71,13 @@ async def check_deleted(
 
 
 async def check_paid(cell: Cell, scene: Scene, stream_ids: list[str]) -> None:
+    """As `check_books`, and the student's next session is answered."""
+    await check_books(cell, scene, stream_ids)
+    another = replace(scene, session_id=await scene.student.new_session())
+    await check_goes_on(cell, another)
+
+
+async def check_books(cell: Cell, scene: Scene, stream_ids: list[str]) -> None:
     """Each stream of the deleted session was settled once, nothing is held, the ledger is clean."""
 
     async def settled() -> bool:
@@ -88,5 +95,4 @@ async def check_paid(cell: Cell, scene: Scene, stream_ids: list[str]) -> None:
     balance = await scene.student.credits()
     cell.check("nothing held", balance["held"] == 0)
     cell.check("balance", balance["available"] == scene.available - charge)
-    another = replace(scene, session_id=await scene.student.new_session())
-    await check_goes_on(cell, another)
+    await check_reconciled(cell, scene)

@@ -29,9 +29,11 @@ from aula_chat.services.recoveries import Recoveries
 from aula_chat.services.sessions import Sessions
 from aula_chat.services.settlements import Settlements
 from aula_chat.services.streams import Streams
+from aula_chat.services.subjects import Subjects
 from aula_chat.services.unsettled import UnsettledIntents
 from aula_chat.settings import Settings
 from aula_chat.storage.database import Document, ensure_indexes
+from aula_chat.storage.erasures import ErasureRepository
 from aula_chat.storage.messages import MessageRepository
 from aula_chat.storage.observations import ObservationRepository
 from aula_chat.storage.observers import ObserverRepository
@@ -58,6 +60,7 @@ _LOG_SPARE_SECONDS = 300  # a log outlives the longest stream by so much
 _RELAY_SECONDS = 2
 _LOOK_SECONDS = 5
 _AUDIENCE_SECONDS = 0.5
+_ERASURE_SECONDS = 5
 _CLOSE_SECONDS = 3  # at the end of the process, for background work to be cancelled
 _START_RETRY_SECONDS = 1
 
@@ -74,6 +77,7 @@ class Process:
     readers: Readers
     models: Models
     observations: Observations
+    subjects: Subjects
     handover: Handover
     check_ready: Callable[[], Awaitable[None]]
 
@@ -121,6 +125,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         session_store = SessionRepository(store["sessions"])
         message_store = MessageRepository(store["messages"])
         stream_store = StreamRepository(store["streams"])
+        erasure_store = ErasureRepository(store["erasures"])
         log = RedisStreamLog(log_redis)
         log_ttl = int(durations.max_streaming_duration) + _LOG_SPARE_SECONDS
         owner = new_id("own")
@@ -160,7 +165,6 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             streams=stream_store,
             messages=message_store,
         )
-        unsettled = UnsettledIntents(streams=stream_store, clock=clock, metrics=metrics)
         conclusions = Conclusions(
             streams=stream_store,
             messages=message_store,
@@ -228,10 +232,19 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             sessions=session_store,
             messages=message_store,
             streams=stream_store,
+            erasures=erasure_store,
             log=log,
             clock=clock,
             owner=owner,
             lease_seconds=durations.stream_lease_seconds,
+        )
+        subjects = Subjects(
+            erasures=erasure_store,
+            stored_sessions=session_store,
+            messages=message_store,
+            sessions=sessions,
+            streams=streams,
+            clock=clock,
         )
 
         observations = Observations(
@@ -251,8 +264,13 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         for seconds, work, name in (
             (durations.recovery_seconds, recoveries.sweep, "recover streams"),
             (_RELAY_SECONDS, settlements.relay, "settle late"),
-            (_LOOK_SECONDS, unsettled.look, "count what is unsettled"),
+            (
+                _LOOK_SECONDS,
+                UnsettledIntents(streams=stream_store, clock=clock, metrics=metrics).look,
+                "count what is unsettled",
+            ),
             (_AUDIENCE_SECONDS, audience.look, "count observers"),
+            (_ERASURE_SECONDS, subjects.sweep, "carry on with erasures"),
         ):
             supervisor.every(seconds, work, name=name)
 
@@ -278,6 +296,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             readers=readers,
             models=Models(accounts=accounts, clock=clock),
             observations=observations,
+            subjects=subjects,
             handover=handover,
             check_ready=check_ready,
         )

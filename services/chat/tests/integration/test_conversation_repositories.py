@@ -100,5 +100,37 @@ async def test_the_newest_messages_come_oldest_first(messages: MessageRepository
     assert await messages.count(["ses_a", "ses_b"]) == {"ses_a": 7}
     assert not await messages.delete("ses_b", page[0].id)
     assert await messages.delete("ses_a", page[0].id)
-    await messages.delete_of_session("ses_a")
+    await messages.delete_of_sessions("ses_a")
     assert await messages.newest("ses_a", 3) == []
+
+
+async def test_disowned_sessions_are_absent_to_all_and_found_by_who_erases_them(
+    sessions: SessionRepository,
+) -> None:
+    mine, others = [session(), session()], session(user_id="usr_b")
+    for one in (*mine, others):
+        await sessions.create(one)
+    left = await sessions.disown("usr_a")
+    assert sorted(left, key=lambda one: one.id) == sorted(mine, key=lambda one: one.id)
+    for one in mine:
+        assert await sessions.find(one.id) is None
+        assert await sessions.find_owned(one.id, "usr_a") is None
+        assert await sessions.update(one.id, "usr_a", {"title": "mine"}) is None
+    assert await sessions.page("usr_a", offset=0, limit=9) == ([], 0)
+    assert [one async for one in sessions.each_of("usr_a")] == []
+    await sessions.delete(mine[0].id)
+    late = session()
+    await sessions.create(late)
+    assert {one.id for one in await sessions.disown("usr_a")} == {mine[1].id, late.id}
+    assert await sessions.find(others.id) == others
+
+
+async def test_all_of_a_person_is_read_in_order(
+    sessions: SessionRepository, messages: MessageRepository
+) -> None:
+    for minute, title in enumerate(("old", "new")):
+        moved = MOMENT + timedelta(minutes=minute)
+        await sessions.create(session(title=title, updated_at=moved))
+    assert [one.title async for one in sessions.each_of("usr_a")] == ["new", "old"]
+    await messages.store(message(2, "second"), message(1, "first"), message(1, session_id="ses_b"))
+    assert [one.content async for one in messages.each_of("ses_a")] == ["first", "second"]

@@ -320,6 +320,8 @@ async def test_a_sessions_streams_are_removed_but_for_what_is_unsettled(
     pending = await claimed(streams, session_id="ses_one")
     await end(streams, pending, outcome())
     await streams.release(pending, settlement=None)
-    await streams.delete_of_session("ses_one")
+    ids = await streams.ended_of_session("ses_one")
+    assert ids == [settled.id, pending.id]
+    await streams.delete_settled(ids)
     assert await streams.find(settled.id) is None
     assert await streams.find(pending.id) is not None

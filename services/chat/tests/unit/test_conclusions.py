@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from quick_clock import QuickClock
 from stream_builders import outcome, stream
 
 from aula_chat.domain.errors import FenceLostError
@@ -10,14 +11,6 @@ from aula_chat.domain.streams import Phase, Settlement, Stream
 from aula_chat.services.conclusions import Conclusions
 from aula_chat.services.settlements import Settlements
 from aula_common.errors import UnavailableError
-from aula_common.testing import ManualClock
-
-
-class QuickClock(ManualClock):
-    """Sleeping advances it."""
-
-    async def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
 
 
 class Recorder:
@@ -61,7 +54,7 @@ class Recorder:
         self.note("look for the session")
         return None if self.session_deleted else session_id
 
-    async def delete_of_session(self, _: str) -> None:
+    async def delete_of_sessions(self, _: str) -> None:
         self.note("delete messages")
 
     async def record_answer(self, *_: Any, **__: Any) -> None:

@@ -1,10 +1,10 @@
 """Which streams a process takes over, and what it does without their log."""
 
-import asyncio
 from typing import Any
 
 from memory_stream_log import MemoryStreamLog
 from prometheus_client import Counter
+from quick_clock import QuickClock
 from stream_builders import chunk, stream
 
 from aula_chat.domain.errors import FenceLostError
@@ -12,15 +12,6 @@ from aula_chat.domain.streams import Checkpoint, ExpiredLease, Outcome, Stream
 from aula_chat.services.fences import Fences
 from aula_chat.services.recoveries import Recoveries
 from aula_common.errors import UnavailableError
-from aula_common.testing import ManualClock
-
-
-class QuickClock(ManualClock):
-    """Sleeping advances it."""
-
-    async def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-        await asyncio.sleep(0)
 
 
 class Orphanage:

@@ -45,7 +45,7 @@ class MessageStore:
     def __init__(self) -> None:
         self.texts = ["a question", "an answer"]
 
-    async def delete_of_session(self, _: str) -> None:
+    async def delete_of_sessions(self, _: str) -> None:
         self.texts.clear()
 
 
@@ -55,6 +55,7 @@ class StreamStore:
     def __init__(self, messages: MessageStore) -> None:
         self.messages = messages
         self.claims: list[str] = []
+        self.settled = True
 
     async def find_live(self, _: str) -> None:
         return None
@@ -65,9 +66,13 @@ class StreamStore:
     async def discard(self, claim: Any) -> None:
         self.claims.remove(claim.id)
 
-    async def delete_of_session(self, _: str) -> list[str]:
+    async def ended_of_session(self, _: str) -> list[str]:
         self.messages.texts.append("stored late")
         return [STREAM]
+
+    async def delete_settled(self, stream_ids: list[str]) -> None:
+        assert stream_ids == [STREAM]
+        self.settled = False
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["log there", "log away"])
@@ -79,6 +84,7 @@ async def test_what_was_stored_amid_the_deletion_is_deleted_too(*, away: bool) -
         sessions=sessions,  # type: ignore[arg-type]  # what it needs of a repository
         messages=messages,  # type: ignore[arg-type]  # likewise
         streams=streams,  # type: ignore[arg-type]  # likewise
+        erasures=None,  # type: ignore[arg-type]  # not asked by a deletion
         log=log,
         clock=ManualClock(),
         owner="own_here",
@@ -86,4 +92,5 @@ async def test_what_was_stored_amid_the_deletion_is_deleted_too(*, away: bool) -
     )
     await service.delete(OWNER, "ses_one")
     assert (sessions.session, messages.texts, streams.claims) == (None, [], [])
+    assert not streams.settled
     assert (log.entries == {}) is not away  # its time ends a log that is away

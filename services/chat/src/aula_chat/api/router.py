@@ -1,5 +1,5 @@
 """All endpoints of the chat service."""
 
-from aula_chat.api import models, sessions, streams, supervision
+from aula_chat.api import models, sessions, streams, subjects, supervision
 
-routers = (supervision.router, streams.router, sessions.router, models.router)
+routers = (subjects.router, supervision.router, streams.router, sessions.router, models.router)

@@ -196,7 +196,7 @@ class Conclusions:
 
     async def _delete_orphans(self, session_id: str) -> None:
         if await self._sessions.find(session_id) is None:
-            await self._messages.delete_of_session(session_id)
+            await self._messages.delete_of_sessions(session_id)
 
     async def _insist(
         self, step: Callable[[], Awaitable[_Result]], stream_id: str, gives_up_at: float

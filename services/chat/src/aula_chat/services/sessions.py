@@ -9,12 +9,13 @@ from aula_chat.domain.ports import StreamLog
 from aula_chat.domain.sessions import UNTITLED, Session
 from aula_chat.domain.streams import claim_of
 from aula_common.clock import Clock
-from aula_common.errors import NotFoundError, UnavailableError
+from aula_common.errors import NotFoundError, UnauthorizedError, UnavailableError
 from aula_common.ids import new_id
 from aula_common.logging import get_logger
 from aula_common.security.principal import Principal
 
 if TYPE_CHECKING:
+    from aula_chat.storage.erasures import ErasureRepository
     from aula_chat.storage.messages import MessageRepository
     from aula_chat.storage.sessions import SessionRepository
     from aula_chat.storage.streams import StreamRepository
@@ -31,6 +32,7 @@ class Sessions:
         sessions: "SessionRepository",
         messages: "MessageRepository",
         streams: "StreamRepository",
+        erasures: "ErasureRepository",
         log: StreamLog,
         clock: Clock,
         owner: str,
@@ -39,6 +41,7 @@ class Sessions:
         self._sessions = sessions
         self._messages = messages
         self._streams = streams
+        self._erasures = erasures
         self._log = log
         self._clock = clock
         self._owner = owner
@@ -52,7 +55,10 @@ class Sessions:
         model_id: str | None,
         metadata: Mapping[str, str],
     ) -> Session:
-        """A new session; ModelUnknownError if the model is not the caller's to use."""
+        """A new session; ModelUnknownError if the model is not the caller's to use.
+
+        UnauthorizedError if the caller is erased: the token has outlived its owner.
+        """
         model = find_model(model_id or DEFAULT_MODEL, tier=principal.tier)
         now = self._clock.now()
         session = Session(
@@ -65,6 +71,10 @@ class Sessions:
             metadata=metadata,
         )
         await self._sessions.create(session)
+        # asked after the session is there: an erasure that began before has not seen it
+        if await self._erasures.exists(principal.id):
+            await self._sessions.delete(session.id)
+            raise UnauthorizedError
         return session
 
     async def find(self, principal: Principal, session_id: str) -> Session:
@@ -121,7 +131,13 @@ class Sessions:
 
     async def delete(self, principal: Principal, session_id: str) -> None:
         """Remove it with its messages; SessionStreamsError while it answers."""
-        session = await self._require_idle(principal, session_id)
+        await self.remove(await self._require_idle(principal, session_id))
+
+    async def remove(self, session: Session, *, forget_logs: bool = False) -> None:
+        """Remove this session with all that belongs to it; SessionStreamsError while it answers.
+
+        `forget_logs`: UnavailableError when the logs can't be removed, which else run out soon.
+        """
         # by the same claim as a stream's, so that none begins meanwhile
         claim = claim_of(
             session,
@@ -135,20 +151,23 @@ class Sessions:
         ) is not None:
             raise SessionStreamsError(other.id)
         try:
-            await self._messages.delete_of_session(session_id)
-            streams = await self._streams.delete_of_session(session_id)
-            await self._forget_logs(streams)
-            await self._sessions.delete(session_id)
+            await self._messages.delete_of_sessions(session.id)
+            streams = await self._streams.ended_of_session(session.id)
+            await self._forget_logs(streams, insist=forget_logs)
+            await self._streams.delete_settled(streams)
+            await self._sessions.delete(session.id)
             # what a process stored meanwhile that had lost its stream; from now on it sees itself
             # that there is no session, and takes it back
-            await self._messages.delete_of_session(session_id)
+            await self._messages.delete_of_sessions(session.id)
         finally:
             await self._streams.discard(claim)
 
-    async def _forget_logs(self, stream_ids: Sequence[str]) -> None:
+    async def _forget_logs(self, stream_ids: Sequence[str], *, insist: bool) -> None:
         try:
             await self._log.delete(stream_ids)
         except UnavailableError:
+            if insist:
+                raise
             _log.warning("logs of a deleted session left to their time", count=len(stream_ids))
 
     async def _require_idle(self, principal: Principal, session_id: str) -> Session:

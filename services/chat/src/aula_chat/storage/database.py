@@ -10,7 +10,14 @@ from aula_common.mongo import mongo_errors
 Document = dict[str, Any]
 
 _INDEXES: dict[str, list[IndexModel]] = {
-    "sessions": [IndexModel([("userId", ASCENDING), ("updatedAt", DESCENDING)], name="owner")],
+    "sessions": [
+        IndexModel([("userId", ASCENDING), ("updatedAt", DESCENDING)], name="owner"),
+        IndexModel(
+            [("formerUserId", ASCENDING)],
+            name="former_owner",
+            partialFilterExpression={"formerUserId": {"$exists": True}},
+        ),
+    ],
     "messages": [IndexModel([("sessionId", ASCENDING), ("position", DESCENDING)], name="order")],
     "streams": [
         # the claim: one live stream for each session
@@ -35,6 +42,7 @@ _INDEXES: dict[str, list[IndexModel]] = {
         ),
         IndexModel([("purgeAt", ASCENDING)], name="purge", expireAfterSeconds=0),
     ],
+    "erasures": [IndexModel([("dueAt", ASCENDING)], name="due", sparse=True)],
 }
 
 

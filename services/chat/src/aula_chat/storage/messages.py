@@ -1,5 +1,6 @@
 """The messages of the conversations."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from pymongo import DESCENDING, UpdateOne
@@ -64,10 +65,16 @@ class MessageRepository:
             result = await self._messages.delete_one({"_id": message_id, "sessionId": session_id})
         return result.deleted_count == 1
 
-    async def delete_of_session(self, session_id: str) -> None:
-        """Remove all of a session's messages."""
+    async def each_of(self, session_id: str) -> AsyncGenerator[Message, None]:
+        """All of a session's messages, oldest first."""
         with mongo_errors():
-            await self._messages.delete_many({"sessionId": session_id})
+            async for document in self._messages.find({"sessionId": session_id}).sort("position"):
+                yield _to_message(document)
+
+    async def delete_of_sessions(self, *session_ids: str) -> None:
+        """Remove all messages of these sessions."""
+        with mongo_errors():
+            await self._messages.delete_many({"sessionId": {"$in": session_ids}})
 
     async def count(self, session_ids: list[str]) -> dict[str, int]:
         """How many messages each of these sessions has."""

@@ -1,7 +1,7 @@
 """The chat sessions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from aula_chat.domain.sessions import UNTITLED, Session
 from aula_common.mongo import mongo_errors
 
 Document = dict[str, Any]
+_NOBODY = ""  # owns what is being erased, so that it is absent to whoever asks
 
 
 class SessionRepository:
@@ -26,8 +27,8 @@ class SessionRepository:
             await self._sessions.insert_one(_to_document(session))
 
     async def find(self, session_id: str) -> Session | None:
-        """The session of that id."""
-        return await self._find({"_id": session_id})
+        """The session of that id, unless it is being erased."""
+        return await self._find({"_id": session_id, "userId": {"$ne": _NOBODY}})
 
     async def find_owned(self, session_id: str, user_id: str) -> Session | None:
         """The session of that id, if it is that person's."""
@@ -87,6 +88,22 @@ class SessionRepository:
                 {"_id": session_id, "title": UNTITLED}, {"$set": {"title": title}}
             )
 
+    async def disown(self, user_id: str) -> list[Session]:
+        """Make a person's sessions nobody's; those that are left of them, now or from before."""
+        with mongo_errors():
+            await self._sessions.update_many(
+                {"userId": user_id}, {"$set": {"userId": _NOBODY, "formerUserId": user_id}}
+            )
+            cursor = self._sessions.find({"formerUserId": user_id})
+            return [_to_session(document) async for document in cursor]
+
+    async def each_of(self, user_id: str) -> AsyncGenerator[Session, None]:
+        """All of a person's sessions, newest first."""
+        with mongo_errors():
+            cursor = self._sessions.find({"userId": user_id}).sort("updatedAt", DESCENDING)
+            async for document in cursor:
+                yield _to_session(document)
+
     async def delete(self, session_id: str) -> None:
         """Remove a session."""
         with mongo_errors():
@@ -114,7 +131,7 @@ def _to_document(session: Session) -> Document:
 def _to_session(document: Document) -> Session:
     return Session(
         id=document["_id"],
-        user_id=document["userId"],
+        user_id=document["userId"] or document["formerUserId"],
         title=document["title"],
         model_id=document["modelId"],
         created_at=document["createdAt"],

@@ -316,16 +316,19 @@ class StreamRepository:
                 {"_id": stream_id}, [{"$set": fields}, {"$unset": ["unsettled"]}]
             )
 
-    async def delete_of_session(self, session_id: str) -> list[str]:
-        """Remove the session's settled streams; an unsettled one stays until it is.
-
-        The ids of both.
-        """
+    async def ended_of_session(self, session_id: str) -> list[str]:
+        """The ids of the session's ended and freed streams."""
         ended = {"sessionId": session_id, "live": {"$exists": False}}
         with mongo_errors():
-            ids = [str(document["_id"]) async for document in self._streams.find(ended, {"_id": 1})]
-            await self._streams.delete_many({**ended, "unsettled": {"$ne": True}})
-        return ids
+            cursor = self._streams.find(ended, {"_id": 1})
+            return [str(document["_id"]) async for document in cursor]
+
+    async def delete_settled(self, stream_ids: Sequence[str]) -> None:
+        """Remove those of these streams that are settled; an unsettled one stays until it is."""
+        with mongo_errors():
+            await self._streams.delete_many(
+                {"_id": {"$in": list(stream_ids)}, "unsettled": {"$ne": True}}
+            )
 
     async def _advance(
         self,
