@@ -1,18 +1,21 @@
 """A session is deleted while it streams, while it waits for its recovery, while others watch it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import httpx
 import pytest
 from e2e_people import TERMINAL, People, Shown, eventually
-from fault_checks import Cell, Place, Scene, Victim, check_settled, check_shown
+from fault_checks import Cell, Place, Scene, Victim, check_goes_on, check_settled, check_shown
 from fault_places import P2, P3, P4, P5, Begin, MakeVictim
 from fault_processes import runs_nothing
-from fault_readers import asking, observing, reading
+from fault_readers import Reading, asking, observing, reading
 from fault_remains import Remains, check_deleted, check_paid, streams_of
 
 from aula_devstack.platform import Platform
-from aula_devstack.testing.tcp_proxy import Strike, tcp_proxy
+from aula_devstack.testing.tcp_proxy import Strike, TcpProxy, tcp_proxy
 
 # past the time that a cell lets its owner sleep: nobody takes the stream meanwhile
 PATIENT = {"STREAM_LEASE_SECONDS": "60"}
@@ -140,6 +143,53 @@ async def test_deleted_while_its_owner_sleeps(
     await check_paid(now, scene, streams)
 
 
+@dataclass
+class Sleeper:
+    """A chat process that sleeps while a message that it stores is on its way."""
+
+    process: Victim
+    asker: Reading
+    proxy: TcpProxy
+
+    async def wake(self, cell: Cell, scene: Scene, platform: Platform, *, stored: int) -> Shown:
+        """Let the message arrive, then the process go on; what its client was shown in the end."""
+
+        async def is_stored() -> bool:
+            return Remains.of(platform, scene.session_id, []).messages == stored
+
+        async def is_gone() -> bool:
+            return not Remains.of(platform, scene.session_id, []).messages
+
+        self.proxy.release()
+        await cell.reach("struck: stored after all", is_stored)
+        self.process.process.resume()
+        await cell.reach("taken back", is_gone)
+        shown = await self.asker.end()
+        await cell.reach("the sleeper gives up", lambda: runs_nothing(self.process))
+        return shown
+
+
+@asynccontextmanager
+async def sleeping(
+    platform: Platform, scene: Scene, make_victim: MakeVictim, *, chunks: int
+) -> AsyncIterator[Sleeper]:
+    """From when its answer, or with no chunks its question, is stored until another ended it."""
+    with tcp_proxy(platform.mongo.url) as proxy:
+        # else the driver asks the server for its address, and goes there past the proxy
+        address = f"{proxy.through(platform.mongo.url)}?directConnection=true"
+        sleeper = make_victim(MONGO_URI=address)
+        if not chunks:
+            proxy.arm(Strike.HOLD, STORING)
+        async with reading(asking(scene, sleeper.process.url)) as asker:
+            if chunks:
+                await asker.until_chunks(chunks)
+                proxy.arm(Strike.HOLD, STORING)
+            await asyncio.to_thread(proxy.wait_struck)
+            sleeper.process.suspend()
+            await eventually(scene.answer)
+            yield Sleeper(sleeper, asker, proxy)
+
+
 @pytest.mark.deep
 @pytest.mark.parametrize(
     ("phase", "chunks", "stored"),
@@ -156,34 +206,25 @@ async def test_deleted_with_its_message_on_its_way(
     stored: int,
 ) -> None:
     now, scene = cell("session deleted, a message held", phase), await Scene.set(people)
-    with tcp_proxy(platform.mongo.url) as proxy:
-        # else the driver asks the server for its address, and goes there past the proxy
-        address = f"{proxy.through(platform.mongo.url)}?directConnection=true"
-        sleeper = make_victim(MONGO_URI=address)
-        if not chunks:
-            proxy.arm(Strike.HOLD, STORING)
-        async with reading(asking(scene, sleeper.process.url)) as asker:
-            if chunks:
-                await asker.until_chunks(chunks)
-                proxy.arm(Strike.HOLD, STORING)
-            await asyncio.to_thread(proxy.wait_struck)
-            sleeper.process.suspend()
-            await eventually(scene.answer)
-            streams = streams_of(platform, scene.session_id)
-            now.check("deleted", (await delete(scene)).status_code == 200)
-            await check_deleted(now, scene, platform, streams, asker.shown)
-            proxy.release()
-
-            async def is_stored() -> bool:
-                return Remains.of(platform, scene.session_id, []).messages == stored
-
-            async def is_gone() -> bool:
-                return not Remains.of(platform, scene.session_id, []).messages
-
-            await now.reach("struck: stored after all", is_stored)
-            sleeper.process.resume()
-            await now.reach("taken back", is_gone)
-            shown = await asker.end()
-            await now.reach("the sleeper gives up", lambda: runs_nothing(sleeper))
+    async with sleeping(platform, scene, make_victim, chunks=chunks) as sleeper:
+        streams = streams_of(platform, scene.session_id)
+        now.check("deleted", (await delete(scene)).status_code == 200)
+        await check_deleted(now, scene, platform, streams, sleeper.asker.shown)
+        shown = await sleeper.wake(now, scene, platform, stored=stored)
     await check_deleted(now, scene, platform, streams, shown)
     await check_paid(now, scene, streams)
+
+
+@pytest.mark.deep
+async def test_messages_are_deleted_with_copies_on_their_way(
+    platform: Platform, people: People, make_victim: MakeVictim, cell: Begin
+) -> None:
+    now, scene = cell("messages deleted, copies held", P5.phase), await Scene.set(people)
+    async with sleeping(platform, scene, make_victim, chunks=5) as sleeper:
+        for message in await scene.student.messages(scene.session_id):
+            path = f"/api/chat/sessions/{scene.session_id}/messages/{message['id']}"
+            await scene.student.call("DELETE", path, 204)
+        now.check("deleted", await scene.student.messages(scene.session_id) == [])
+        await sleeper.wake(now, scene, platform, stored=2)
+    await check_goes_on(now, scene)
+    now.check("only the next", len(await scene.student.messages(scene.session_id)) == 2)

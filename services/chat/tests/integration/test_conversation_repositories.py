@@ -83,8 +83,8 @@ async def test_sessions_are_listed_newest_first_and_searched_literally(
 
 async def test_a_message_is_kept_once_and_stays_as_it_is(messages: MessageRepository) -> None:
     one = message(1, "$set: {a.b: 1}\u2028")
-    await messages.store(one)
-    await messages.store(message(1, "other", id=one.id), message(2))
+    await messages.store(one, fence=1)
+    await messages.store(message(1, "other", id=one.id), message(2), fence=2)
     assert [kept.content for kept in await messages.newest("ses_a", 9)] == [one.content, "Hi"]
     await messages.record_charge(one.id, 4)
     found = await messages.find(one.id)
@@ -92,8 +92,19 @@ async def test_a_message_is_kept_once_and_stays_as_it_is(messages: MessageReposi
     assert found.metadata == {"credits": 4}
 
 
+async def test_only_who_stored_a_message_last_takes_it_back(messages: MessageRepository) -> None:
+    both, mine, others = message(1, "both"), message(2, "mine"), message(3, "another's")
+    await messages.store(both, mine, others, fence=1)
+    await messages.store(both, fence=2)
+    await messages.store(both, fence=1)  # late
+    await messages.withdraw([both.id, mine.id], fence=1)
+    assert [kept.content for kept in await messages.newest("ses_a", 9)] == ["both", "another's"]
+    await messages.withdraw([both.id], fence=2)
+    assert await messages.find(both.id) is None
+
+
 async def test_the_newest_messages_come_oldest_first(messages: MessageRepository) -> None:
-    await messages.store(*(message(position, str(position)) for position in range(1, 8)))
+    await messages.store(*(message(position, str(position)) for position in range(1, 8)), fence=1)
     assert [kept.content for kept in await messages.newest("ses_a", 3)] == ["5", "6", "7"]
     page, total = await messages.page("ses_a", offset=2, limit=2)
     assert ([kept.content for kept in page], total) == (["3", "4"], 7)
@@ -132,5 +143,7 @@ async def test_all_of_a_person_is_read_in_order(
         moved = MOMENT + timedelta(minutes=minute)
         await sessions.create(session(title=title, updated_at=moved))
     assert [one.title async for one in sessions.each_of("usr_a")] == ["new", "old"]
-    await messages.store(message(2, "second"), message(1, "first"), message(1, session_id="ses_b"))
+    await messages.store(
+        message(2, "second"), message(1, "first"), message(1, session_id="ses_b"), fence=1
+    )
     assert [one.content async for one in messages.each_of("ses_a")] == ["first", "second"]

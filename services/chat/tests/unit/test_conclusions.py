@@ -1,5 +1,6 @@
 """The order in which a stream ends, with each step failing once."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from aula_chat.services.conclusions import Conclusions
 from aula_chat.services.settlements import Settlements
 from aula_common.errors import UnavailableError
 
+IDS = {"question_id": "msg_question", "answer_id": "msg_answer"}
+FENCE = 1  # of a stream that nobody took
+
 
 class Recorder:
     """Stands for all that a conclusion writes to; `fails` and `loses_answer` name one step."""
@@ -22,7 +26,6 @@ class Recorder:
         self.loses_answer: dict[str, int] = {}
         self.live = True
         self.charge: int | None = 3
-        self.session_deleted = False
 
     def note(self, step: str) -> None:
         if self.fails.get(step, 0):
@@ -47,15 +50,13 @@ class Recorder:
         self.answer("release")
         return True
 
-    async def store(self, *_: Any) -> None:
+    async def store(self, *_: Any, fence: int) -> None:
+        assert fence == FENCE
         self.note("messages")
 
-    async def find(self, session_id: str) -> object:
-        self.note("look for the session")
-        return None if self.session_deleted else session_id
-
-    async def delete_of_sessions(self, _: str) -> None:
-        self.note("delete messages")
+    async def withdraw(self, message_ids: Sequence[str], *, fence: int) -> None:
+        assert (*message_ids, fence) == (*IDS.values(), FENCE)
+        self.note("withdraw")
 
     async def record_answer(self, *_: Any, **__: Any) -> None:
         self.note("session")
@@ -153,19 +154,15 @@ async def test_what_accounting_does_not_know_costs_nothing() -> None:
     assert ended.settlement == Settlement(credits=0, status="unknown")
 
 
-async def test_who_lost_a_stream_takes_back_what_it_stored_for_a_deleted_session() -> None:
+async def test_who_lost_a_stream_takes_back_its_messages() -> None:
     recorder = Recorder()
-    conclusions = conclusions_over(recorder)
-    await conclusions.withdraw(stream())
-    assert recorder.steps == ["look for the session"]
-    recorder.session_deleted = True
-    recorder.fails["delete messages"] = 1
-    await conclusions.withdraw(stream())
-    assert recorder.steps[-1] == "delete messages"
+    recorder.fails["withdraw"] = 1
+    await conclusions_over(recorder).withdraw(stream(**IDS))
+    assert recorder.steps == ["withdraw"]
 
 
 async def test_what_can_not_be_taken_back_holds_up_its_process_for_seconds_only() -> None:
     recorder = Recorder()
-    recorder.fails["look for the session"] = 10_000
-    await conclusions_over(recorder).withdraw(stream())
-    assert 10_000 - recorder.fails["look for the session"] == 12
+    recorder.fails["withdraw"] = 10_000
+    await conclusions_over(recorder).withdraw(stream(**IDS))
+    assert 10_000 - recorder.fails["withdraw"] == 12

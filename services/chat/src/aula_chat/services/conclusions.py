@@ -183,20 +183,19 @@ class Conclusions:
         await self.publish(ended)
 
     async def withdraw(self, lost: Stream) -> None:
-        """Take back what this process stored after its stream had been taken from it.
+        """Take back what this process stored of a stream that was taken from it.
 
-        Whoever took it stored the same messages; but if their session was deleted since, ours
-        are all that there is of them, and nobody would ever delete those.
+        Whoever took it stores the same messages under a higher fence before the session is free:
+        what only lower ones have stored is still to come, or has been deleted since, by itself or
+        with its session.
         """
         gives_up_at = self._clock.monotonic() + _WITHDRAWAL_SECONDS
+        messages = (lost.question_id, lost.answer_id)
+        step = partial(self._messages.withdraw, messages, fence=lost.fence)
         try:
-            await self._insist(partial(self._delete_orphans, lost.session_id), lost.id, gives_up_at)
+            await self._insist(step, lost.id, gives_up_at)
         except UnavailableError:
-            _log.warning("a lost stream's messages may outlive their session", stream=lost.id)
-
-    async def _delete_orphans(self, session_id: str) -> None:
-        if await self._sessions.find(session_id) is None:
-            await self._messages.delete_of_sessions(session_id)
+            _log.warning("a lost stream's messages may come back", stream=lost.id)
 
     async def _insist(
         self, step: Callable[[], Awaitable[_Result]], stream_id: str, gives_up_at: float
@@ -211,7 +210,9 @@ class Conclusions:
                 await self._clock.sleep(_RETRY_SECONDS)
 
     async def _keep_messages(self, ended: Stream, outcome: Outcome) -> None:
-        await self._messages.store(question_message(ended), answer_message(ended, outcome))
+        await self._messages.store(
+            question_message(ended), answer_message(ended, outcome), fence=ended.fence
+        )
         await self._sessions.record_answer(
             ended.session_id,
             stream_id=ended.id,

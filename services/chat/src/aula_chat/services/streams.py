@@ -275,7 +275,7 @@ class Streams:
             self._fences.count(LossPlace.START)
             raise UnavailableError("the session", retry_after=1)
         try:
-            await self._messages.store(question_message(stream))
+            await self._messages.store(question_message(stream), fence=stream.fence)
         except UnavailableError:
             # the stream document has it, and stores it with the answer
             _log.warning("question not stored yet", stream=stream.id)

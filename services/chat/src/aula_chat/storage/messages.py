@@ -1,6 +1,6 @@
 """The messages of the conversations."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from pymongo import DESCENDING, UpdateOne
@@ -18,10 +18,17 @@ class MessageRepository:
     def __init__(self, collection: AsyncCollection[Document]) -> None:
         self._messages = collection
 
-    async def store(self, *messages: Message) -> None:
-        """Keep messages, in order; one that is there already stays as it is."""
+    async def store(self, *messages: Message, fence: int) -> None:
+        """Keep messages, in order; one that is there already stays as it is.
+
+        Each remembers the highest fence under which it was stored.
+        """
         writes = [
-            UpdateOne({"_id": message.id}, {"$setOnInsert": _to_document(message)}, upsert=True)
+            UpdateOne(
+                {"_id": message.id},
+                {"$setOnInsert": _to_document(message), "$max": {"fence": fence}},
+                upsert=True,
+            )
             for message in messages
         ]
         with mongo_errors():
@@ -70,6 +77,13 @@ class MessageRepository:
         with mongo_errors():
             async for document in self._messages.find({"sessionId": session_id}).sort("position"):
                 yield _to_message(document)
+
+    async def withdraw(self, message_ids: Sequence[str], *, fence: int) -> None:
+        """Remove those of these that nobody stored under a higher fence."""
+        with mongo_errors():
+            await self._messages.delete_many(
+                {"_id": {"$in": list(message_ids)}, "fence": {"$lte": fence}}
+            )
 
     async def delete_of_sessions(self, *session_ids: str) -> None:
         """Remove all messages of these sessions."""
