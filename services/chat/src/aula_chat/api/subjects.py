@@ -8,8 +8,8 @@ from fastapi import APIRouter, Response, status
 from fastapi.responses import StreamingResponse
 
 from aula_chat.api.dependencies import Services
-from aula_chat.api.schemas.sessions import MessageView
-from aula_chat.api.schemas.subjects import ErasureReceipt, SessionRecord, SubjectExport
+from aula_chat.api.schemas.sessions import MessageView, SessionRecord
+from aula_chat.api.schemas.subjects import ErasureReceipt, SubjectExport
 from aula_chat.services.subjects import Subjects
 from aula_common.security.principal import Principal
 from aula_common.web.access import service

@@ -76,8 +76,7 @@ async def list_user_sessions(
     counts = await services.messages.count([session.id for session in sessions])
     return SessionList(
         sessions=[
-            SessionSummary.of(session, message_count=counts.get(session.id, 0))
-            for session in sessions
+            SessionSummary.counted(session, counts.get(session.id, 0)) for session in sessions
         ],
         pagination=Pagination.of(page, total),
     )

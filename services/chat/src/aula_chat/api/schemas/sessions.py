@@ -107,8 +107,8 @@ class MessageView(ResponseModel):
         )
 
 
-class SessionSummary(ResponseModel):
-    """A session in a list."""
+class SessionRecord(ResponseModel):
+    """A session without its messages."""
 
     session_id: str
     title: str
@@ -116,11 +116,10 @@ class SessionSummary(ResponseModel):
     created_at: datetime
     updated_at: datetime
     metadata: Mapping[str, Any]
-    message_count: int
 
     @classmethod
-    def of(cls, session: Session, *, message_count: int) -> "SessionSummary":
-        """The summary of a session."""
+    def of(cls, session: Session) -> "SessionRecord":
+        """The record of a session."""
         return cls(
             session_id=session.id,
             title=session.title,
@@ -128,8 +127,18 @@ class SessionSummary(ResponseModel):
             created_at=session.created_at,
             updated_at=session.updated_at,
             metadata=metadata_of(session),
-            message_count=message_count,
         )
+
+
+class SessionSummary(SessionRecord):
+    """A session in a list."""
+
+    message_count: int
+
+    @classmethod
+    def counted(cls, session: Session, message_count: int) -> "SessionSummary":
+        """The summary of a session with so many messages."""
+        return cls(**dict(SessionRecord.of(session)), message_count=message_count)
 
 
 class SessionView(ResponseModel):

@@ -1,12 +1,10 @@
 """What auth is told of a person."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from aula_chat.api.schemas.sessions import MessageView, metadata_of
+from aula_chat.api.schemas.sessions import MessageView, SessionRecord
 from aula_chat.domain.erasures import Erasure
-from aula_chat.domain.sessions import Session
 from aula_common.web.schemas import ResponseModel
 
 
@@ -26,29 +24,6 @@ class ErasureReceipt(ResponseModel):
             status="erasing" if erasure.erased_at is None else "erased",
             requested_at=erasure.asked_at,
             erased_at=erasure.erased_at,
-        )
-
-
-class SessionRecord(ResponseModel):
-    """A session as it is handed out to the person whose it is."""
-
-    session_id: str
-    title: str
-    model_id: str
-    created_at: datetime
-    updated_at: datetime
-    metadata: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, session: Session) -> "SessionRecord":
-        """The record of a session, without its messages."""
-        return cls(
-            session_id=session.id,
-            title=session.title,
-            model_id=session.model_id,
-            created_at=session.created_at,
-            updated_at=session.updated_at,
-            metadata=metadata_of(session),
         )
 
 
