@@ -36,6 +36,11 @@ async def read_note(note_id: str) -> None:
     raise NotFoundError
 
 
+@router.put("/notes/{note_id}")
+async def replace_note(note_id: str) -> None:
+    raise NotFoundError
+
+
 @router.get("/seen-id")
 async def seen_id() -> dict[str, str | None]:
     return {"id": request_id.get()}
@@ -258,6 +263,19 @@ async def test_a_head_that_dawdles_or_has_no_end_is_cut(monkeypatch: pytest.Monk
         head = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 70_000 + b"\r\n\r\n"
         async with connected(port, head) as reader:
             assert (await reader.readline()).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_method_that_a_path_lacks_is_answered_with_all_that_it_has() -> None:
+    async with serve(build_app(router)) as port:
+        for method, path, allowed in (
+            ("DELETE", "/notes/1", "GET, PUT"),  # of two routes
+            ("OPTIONS", "/notes/1", "GET, PUT"),
+            ("GET", "/notes", "POST"),
+            ("POST", "/health", "GET"),
+        ):
+            request = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+            status, headers, _ = await ask(port, request.encode())
+            assert (status, headers["allow"]) == (405, allowed), (method, path)
 
 
 async def test_a_connection_is_kept_between_requests() -> None:

@@ -1,13 +1,14 @@
 """Errors as `application/problem+json` (RFC 9457)."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from aula_common.errors import (
     AulaError,
@@ -29,6 +30,7 @@ MEDIA_TYPE = "application/problem+json"
 _MAX_FIELD_CHARACTERS = 200
 _MAX_ERRORS = 50
 _SERVER_ERRORS = 500
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def problem_document(error: AulaError) -> dict[str, Any]:
@@ -104,19 +106,26 @@ def from_validation(errors: list[Mapping[str, Any]]) -> AulaError:
     )
 
 
-def from_http(error: HTTPException, *, body_limit: int) -> AulaError:
-    """Our error for one of Starlette's."""
-    allowed = (error.headers or {}).get("Allow")
+def from_http(error: HTTPException, request: Request, *, body_limit: int) -> AulaError:
+    """Our error for one of Starlette's, at that request."""
     ours: dict[int, Callable[[], AulaError]] = {
         400: lambda: MalformedRequestError("The body could not be read."),
         401: UnauthorizedError,
         403: ForbiddenError,
         404: NotFoundError,
-        405: lambda: MethodNotAllowedError(allowed),
+        405: lambda: MethodNotAllowedError(", ".join(_methods_of(request))),
         408: RequestTimeoutError,
         413: lambda: PayloadTooLargeError(body_limit),
     }
     return ours.get(error.status_code, lambda: _OtherHttpError(error))()
+
+
+def _methods_of(request: Request) -> Iterator[str]:
+    # Starlette names those of one route, and a path may have one for each method
+    for method in _METHODS:
+        asked = {**request.scope, "method": method}
+        if any(route.matches(asked)[0] is Match.FULL for route in request.app.router.routes):
+            yield method
 
 
 def answer_expected(error: AulaError, metrics: Metrics) -> Response:
@@ -135,9 +144,9 @@ def install_problem_handlers(app: FastAPI, *, body_limit: int) -> None:
         assert isinstance(error, AulaError)  # noqa: S101 - registered for it alone
         return answer_expected(error, request.app.state.metrics)
 
-    async def on_http(_request: Request, error: Exception) -> Response:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
-        return problem_response(from_http(error, body_limit=body_limit))
+        return problem_response(from_http(error, request, body_limit=body_limit))
 
     async def on_validation(_request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
