@@ -87,6 +87,7 @@ def create_app(
         routers=[router, alias_router],
         health_prefix=PREFIX,
         thin_routes=thin_routes,
+        exact_answers=True,
     )
 
 

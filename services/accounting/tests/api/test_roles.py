@@ -127,6 +127,17 @@ async def test_a_foreign_session_is_as_absent(api: Api) -> None:
     assert (await api.get("/streaming/str_1", api.service("streaming:read"))).status_code == 200
 
 
+async def test_the_path_of_an_action_is_none_of_a_session(api: Api) -> None:
+    await api.give("usr_a", 100)
+    for action in ("initialize", "heartbeat", "finalize", "abort"):
+        assert (await api.initialize("usr_a", action)).status_code == 201  # an id as any other
+        answer = await api.get(f"/streaming/{action}", api.admin)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+        await api.finalize("usr_a", action)
+    await api.initialize("usr_a", "abort_1")
+    assert (await api.get("/streaming/abort_1", api.admin)).status_code == 200
+
+
 async def test_active_streams_are_seen_by_their_owner_admins_and_monitoring(api: Api) -> None:
     for user in ("usr_a", "usr_b"):
         await api.give(user, 10)

@@ -33,6 +33,8 @@ def test_one_user_or_several_in_the_order_given() -> None:
         {"userId": "a", "credits": 2**63},
         {"userId": "a", "credits": 10**12 + 1},
         {"userId": "a", "credits": 1, "expiresAt": 1_900_000_000},
+        {"userId": "a", "credits": 1, "expiresAt": "1900000000"},
+        {"userId": "a", "credits": 1, "expiresAt": "2030-01-01 00:00:00Z"},
         {"userId": "a", "credits": 1, "expiresAt": "2030-01-01T00:00:00"},
         {"userId": "a", "credits": 1, "expiresAt": "9999-12-31T23:59:59-12:00"},
         {"userId": "a", "credits": 1, "expiresAt": "0001-01-01T00:00:00+12:00"},
@@ -62,7 +64,13 @@ def test_an_unclear_check_is_refused(fields: dict[str, Any]) -> None:
         CheckRequest.model_validate(fields)
 
 
-@pytest.mark.parametrize("rate", [True, -1, "NaN", "Infinity", "1e7", "0.0000001", None, "", [1]])
+@pytest.mark.parametrize(
+    "rate",
+    [
+        *(True, -1, "NaN", "Infinity", "1e7", "0.0000001", None, "", [1]),
+        *("1e2", " 1", "1_0", "+1", "\u0661", ".5", "1.", "1000000.000001"),  # no plain number
+    ],
+)
 def test_an_absurd_rate_is_refused(rate: object) -> None:
     with pytest.raises(ValidationError):
         RateInput.model_validate({"modelId": "m", "inputRate": rate, "outputRate": 1})

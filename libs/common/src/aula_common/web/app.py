@@ -12,34 +12,30 @@ from starlette.middleware.cors import CORSMiddleware
 from aula_common.clock import SystemClock
 from aula_common.metrics import Metrics
 from aula_common.settings import ServiceSettings
+from aula_common.web.answers import PROBLEM_SCHEMA, document_answers
 from aula_common.web.drain import Drain
 from aula_common.web.health import health_router
 from aula_common.web.middleware import BodyLimit, RefuseWhileDraining, RequestContext
 from aula_common.web.problems import MEDIA_TYPE, install_problem_handlers
 from aula_common.web.thin import ThinRoute, ThinRoutes
 
-PROBLEM: dict[str, Any] = {
+ANY_PROBLEM: dict[str, Any] = {
     "description": "A problem document (RFC 9457).",
-    "content": {
-        MEDIA_TYPE: {
-            "schema": {
-                "type": "object",
-                "required": ["type", "title", "status", "detail", "code", "message", "requestId"],
-                "properties": {
-                    "type": {"type": "string"},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "detail": {"type": "string"},
-                    "code": {"type": "string"},
-                    "message": {"type": "string"},
-                    "requestId": {"type": ["string", "null"]},
-                },
-            }
-        }
-    },
+    "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
 }
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class _ExactlyDocumented(FastAPI):
+    """An application whose OpenAPI document names each answer."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            document_answers(super().openapi())
+        document: dict[str, Any] = self.openapi_schema or {}
+        return document
 
 
 def create_service_app(
@@ -50,16 +46,19 @@ def create_service_app(
     routers: Sequence[APIRouter],
     health_prefix: str,
     thin_routes: Sequence[ThinRoute[Any]] = (),
+    exact_answers: bool = False,
 ) -> FastAPI:
     """An application with probes, metrics, problem documents and the house's middleware.
 
     The lifespan must set on `app.state`: `verifier` (TokenVerifier) and `readiness` (an async
     function that raises UnavailableError); it finds `metrics` and `drain` there.
+    With `exact_answers` each route names its `refusals`, and OpenAPI those and no others; without,
+    OpenAPI says of every route that it may answer with any problem.
     """
     version = package_version(f"aula-{service}")
     metrics = Metrics()
     drain = Drain()
-    app = FastAPI(
+    app = (_ExactlyDocumented if exact_answers else FastAPI)(
         title=f"Aula {service}",
         version=version,
         lifespan=lifespan,
@@ -93,7 +92,7 @@ def create_service_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,  # a redirect would be built from the Host header
-        responses=dict.fromkeys(("4XX", 422, "5XX"), PROBLEM),
+        responses=None if exact_answers else dict.fromkeys(("4XX", 422, "5XX"), ANY_PROBLEM),
     )
     app.state.metrics = metrics
     app.state.drain = drain

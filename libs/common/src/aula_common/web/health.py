@@ -11,6 +11,7 @@ from aula_common.errors import UnavailableError
 from aula_common.metrics import Metrics
 from aula_common.security.principal import Principal
 from aula_common.web.access import user_or_service
+from aula_common.web.answers import refusals
 from aula_common.web.drain import Drain
 from aula_common.web.schemas import ResponseModel
 
@@ -48,7 +49,7 @@ def health_router(*, service: str, version: str, prefix: str, clock: Clock) -> A
         """200 while the process can answer at all."""
         return {"status": "ok"}
 
-    @router.get("/readyz")
+    @router.get("/readyz", responses=refusals(UnavailableError))
     async def ready(request: Request) -> dict[str, str]:
         """200 when work may be sent here; 503 while draining or without its own database."""
         drain: Drain = request.app.state.drain

@@ -19,7 +19,7 @@ from aula_common.web.problems import problem_response
 
 _log = get_logger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_QUIET_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/health", "/api/health"})
+QUIET_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/health", "/api/health"})
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:
@@ -76,7 +76,7 @@ class RequestContext:
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.requests.labels(scope["method"], route, status).inc()
         self._metrics.request_seconds.labels(scope["method"], route).observe(first_byte)
-        if scope["path"] not in _QUIET_PATHS:
+        if scope["path"] not in QUIET_PATHS:
             _log.info(
                 "request",
                 method=scope["method"],
@@ -142,7 +142,7 @@ class RefuseWhileDraining:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"] in _QUIET_PATHS:
+        if scope["type"] != "http" or scope["path"] in QUIET_PATHS:
             await self._app(scope, receive, send)
             return
         if self._drain.active:

@@ -8,10 +8,11 @@ from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 from pydantic.alias_generators import to_camel
 
-from aula_common.ids import is_id
+from aula_common.ids import ID_PATTERN, is_id
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNCLEAN = "must not contain NUL or lone surrogates"
+ID_SCHEMA: dict[str, Any] = {"pattern": f"^{ID_PATTERN.pattern}$"}
 MAX_INTEGER = 2**53 - 1  # what every JSON reader represents exactly
 
 
@@ -33,8 +34,8 @@ def _identifier(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_clean)]
-Identifier = Annotated[str, AfterValidator(_identifier)]
+Text = Annotated[str, AfterValidator(_clean), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})]
+Identifier = Annotated[str, AfterValidator(_identifier), Field(json_schema_extra=ID_SCHEMA)]
 Integer = Annotated[int, Strict(), Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Count = Annotated[int, Strict(), Field(ge=0, le=MAX_INTEGER)]
 Boolean = Annotated[bool, Strict()]

@@ -25,6 +25,9 @@ from aula_accounting.api.schemas.credits import (
     CheckAnswer,
     CheckRequest,
 )
+from aula_accounting.domain.errors import AllocationRevokedError
+from aula_common.errors import IdempotencyKeyReusedError, NotFoundError
+from aula_common.web.answers import refusals
 from aula_common.web.schemas import Pagination
 
 router = APIRouter(prefix="/credits", tags=["credits"])
@@ -51,7 +54,7 @@ async def check_credits(
     return CheckAnswer.model_validate(check)
 
 
-@router.post("/allocate", status_code=201)
+@router.post("/allocate", status_code=201, responses=refusals(IdempotencyKeyReusedError))
 async def allocate_credits(
     principal: Admin, context: ContextNeeded, key: KeyNeeded, body: AllocateRequest
 ) -> AllocateAnswer:
@@ -75,7 +78,10 @@ async def list_allocations(
     )
 
 
-@router.post("/allocations/{allocationId}/revoke")
+@router.post(
+    "/allocations/{allocationId}/revoke",
+    responses=refusals(NotFoundError, IdempotencyKeyReusedError, AllocationRevokedError),
+)
 async def revoke_allocation(
     principal: Admin, context: ContextNeeded, key: KeyNeeded, allocation_id: AllocationIdInPath
 ) -> AdminAllocationView:

@@ -17,6 +17,10 @@ CSV_ANSWER: dict[int | str, dict[str, Any]] = {
         "description": "JSON, or by `Accept: text/csv` the same page as RFC 4180 with a header "
         "line and its number of items in `X-Total-Count`.",
         "content": {CSV_TYPE: {"schema": {"type": "string"}}},
+        "headers": {
+            "Vary": {"required": True, "schema": {"type": "string", "pattern": "Accept"}},
+            "X-Total-Count": {"schema": {"type": "integer", "minimum": 0}},
+        },
     }
 }
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell

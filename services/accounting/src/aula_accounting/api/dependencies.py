@@ -10,7 +10,7 @@ from aula_common.errors import ForbiddenError, InvalidFieldError, NotFoundError
 from aula_common.ids import is_id
 from aula_common.security.principal import Principal, Role
 from aula_common.web.access import service, user, user_or_service
-from aula_common.web.schemas import Identifier, Page
+from aula_common.web.schemas import ID_SCHEMA, Identifier, Page
 
 WRITE_SCOPE = "streaming:write"
 _KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
@@ -27,22 +27,30 @@ def _path_id(identifier: str) -> str:
     return identifier
 
 
-def _session_id(session_id: Annotated[str, Path(alias="sessionId")]) -> str:
+def _session_id(
+    session_id: Annotated[str, Path(alias="sessionId", json_schema_extra=ID_SCHEMA)],
+) -> str:
     return _path_id(session_id)
 
 
-def _user_id(user_id: Annotated[str, Path(alias="userId")]) -> str:
+def _user_id(user_id: Annotated[str, Path(alias="userId", json_schema_extra=ID_SCHEMA)]) -> str:
     return _path_id(user_id)
 
 
-def _allocation_id(allocation_id: Annotated[str, Path(alias="allocationId")]) -> str:
+def _allocation_id(
+    allocation_id: Annotated[str, Path(alias="allocationId", json_schema_extra=ID_SCHEMA)],
+) -> str:
     return _path_id(allocation_id)
 
 
 def _idempotency_key(
     key: Annotated[
         str,
-        Header(alias="Idempotency-Key", description="1 to 255 visible ASCII characters."),
+        Header(
+            alias="Idempotency-Key",
+            description="1 to 255 visible ASCII characters.",
+            json_schema_extra={"pattern": f"^{_KEY_PATTERN.pattern}$"},
+        ),
     ],
 ) -> str:
     if not _KEY_PATTERN.fullmatch(key):

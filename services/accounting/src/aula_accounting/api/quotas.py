@@ -24,7 +24,10 @@ from aula_accounting.api.schemas.quotas import (
     QuotaView,
     StandingView,
 )
+from aula_accounting.domain.errors import QuotaExceededError
 from aula_accounting.domain.quotas import QuotaHolder
+from aula_common.errors import IdempotencyKeyReusedError
+from aula_common.web.answers import refusals
 from aula_common.web.schemas import Identifier, Pagination
 
 router = APIRouter(prefix="/quotas", tags=["quotas"])
@@ -73,7 +76,7 @@ async def put_quotas(principal: Admin, context: ContextNeeded, body: QuotasReque
     return QuotasAnswer(quotas=[QuotaView.of(quota) for quota in new])
 
 
-@router.post("/consume")
+@router.post("/consume", responses=refusals(IdempotencyKeyReusedError, QuotaExceededError))
 async def consume_quota(
     principal: StreamingService, context: ContextNeeded, key: KeyNeeded, body: ConsumeRequest
 ) -> ConsumeAnswer:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.datastructures import State
 
 from aula_accounting.api.dependencies import (
@@ -29,11 +30,38 @@ from aula_accounting.api.schemas.streaming import (
     SessionView,
     SettlementAnswer,
 )
+from aula_accounting.domain.errors import (
+    CreditsHeldError,
+    InsufficientCreditsError,
+    QuotaExceededError,
+    ReservationConflictError,
+    SessionSettledError,
+    TooManyStreamsError,
+)
 from aula_accounting.factory import Context
 from aula_common.errors import NotFoundError
 from aula_common.security.principal import Principal
+from aula_common.web.answers import refusals
 from aula_common.web.schemas import Page, Pagination, RequestModel, ResponseModel
 from aula_common.web.thin import ThinRoute
+
+
+class _NoAction(StringConvertor):
+    # the path of an action is not that of a session, whatever the method
+    regex = r"(?!(?:initialize|heartbeat|finalize|abort)(?:/|$))[^/]+"
+
+
+register_url_convertor("no_action", _NoAction())
+
+_RESERVE_REFUSALS = refusals(
+    InsufficientCreditsError,
+    CreditsHeldError,
+    ReservationConflictError,
+    SessionSettledError,
+    TooManyStreamsError,
+    QuotaExceededError,
+)
+_ABSENT = refusals(NotFoundError)
 
 router = APIRouter(prefix="/streaming", tags=["streaming"])
 
@@ -60,7 +88,7 @@ async def abort(
     return SettlementAnswer.of(await context.streaming.settle(body.to_request(principal.id)))
 
 
-@router.post("/heartbeat")
+@router.post("/heartbeat", responses=refusals(NotFoundError, SessionSettledError))
 async def heartbeat(
     _principal: StreamingService, context: ContextNeeded, body: HeartbeatRequest
 ) -> HeartbeatAnswer:
@@ -77,7 +105,7 @@ async def list_active(
     return await _active(context, whose(principal, None), page)
 
 
-@router.get("/active/{userId}")
+@router.get("/active/{userId}", responses=_ABSENT)
 async def list_active_of_user(
     principal: StreamingReader, context: ContextNeeded, page: PageWanted, user_id: UserIdInPath
 ) -> ActiveSessionPage:
@@ -87,7 +115,7 @@ async def list_active_of_user(
     return await _active(context, user_id, page)
 
 
-@router.get("/{sessionId}")
+@router.get("/{sessionId:no_action}", responses=_ABSENT)
 async def get_session(
     principal: StreamingReader, context: ContextNeeded, session_id: SessionIdInPath
 ) -> SessionView:
@@ -108,9 +136,14 @@ async def _active(context: Context, user_id: str | None, page: Page) -> ActiveSe
 
 alias_router = APIRouter(tags=["streaming"])
 for _target, _name in ((router, ""), (alias_router, "_alias")):
-    _target.post("/initialize", status_code=201, operation_id=f"initialize{_name}")(initialize)
-    _target.post("/finalize", operation_id=f"finalize{_name}")(finalize)
-    _target.post("/abort", operation_id=f"abort{_name}")(abort)
+    _target.post(
+        "/initialize",
+        status_code=201,
+        operation_id=f"initialize{_name}",
+        responses=_RESERVE_REFUSALS,
+    )(initialize)
+    _target.post("/finalize", operation_id=f"finalize{_name}", responses=_ABSENT)(finalize)
+    _target.post("/abort", operation_id=f"abort{_name}", responses=_ABSENT)(abort)
 
 
 def thin_routes(prefix: str, alias_prefix: str) -> list[ThinRoute[Any]]:

@@ -23,7 +23,14 @@ from aula_accounting.api.schemas.usage import (
     UsageSummary,
     UsageView,
 )
+from aula_accounting.domain.errors import (
+    CreditsHeldError,
+    InsufficientCreditsError,
+    QuotaExceededError,
+)
 from aula_accounting.domain.usage import UsageFilter, UsageGrouping
+from aula_common.errors import IdempotencyKeyReusedError
+from aula_common.web.answers import refusals
 from aula_common.web.schemas import Pagination
 
 router = APIRouter(prefix="/usage", tags=["usage"])
@@ -41,7 +48,13 @@ def _filter(
 UsageWanted = Annotated[UsageFilter, Depends(_filter)]
 
 
-@router.post("/track", status_code=201)
+@router.post(
+    "/track",
+    status_code=201,
+    responses=refusals(
+        InsufficientCreditsError, CreditsHeldError, IdempotencyKeyReusedError, QuotaExceededError
+    ),
+)
 async def track_usage(
     principal: StreamingService, context: ContextNeeded, key: KeyNeeded, body: TrackRequest
 ) -> TrackedAnswer:

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from aula_accounting.api.schemas.fields import ModelId, Moment, SomeTokens
+from aula_accounting.api.schemas.fields import ModelId, Moment, SomeTokens, either
 from aula_accounting.domain.credits import LARGEST_GRANT, Allocation, Balance, Grant
 from aula_common.web.schemas import (
     Count,
@@ -23,9 +23,15 @@ _MOST_USERS = 1_000
 class AllocateRequest(RequestModel):
     """Credits for one user or for each of several."""
 
+    model_config = either(({"userId": "string"}, ("userIds",)), ({"userIds": "array"}, ("userId",)))
+
     user_id: Identifier | None = None
     user_ids: (
-        Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=_MOST_USERS)] | None
+        Annotated[
+            tuple[Identifier, ...],
+            Field(min_length=1, max_length=_MOST_USERS, json_schema_extra={"uniqueItems": True}),
+        ]
+        | None
     ) = None
     credits: Annotated[Integer, Field(ge=1, le=LARGEST_GRANT)]
     expires_at: Moment | None = None
@@ -53,6 +59,11 @@ class AllocateRequest(RequestModel):
 
 class CheckRequest(RequestModel):
     """Either a number of credits, or a model and tokens; `userId` for services and admins."""
+
+    model_config = either(
+        ({"credits": "integer"}, ("modelId", "estimatedTokens")),
+        ({"modelId": "string", "estimatedTokens": "integer"}, ("credits",)),
+    )
 
     user_id: Identifier | None = None
     credits: Annotated[Count, Field(le=LARGEST_GRANT)] | None = None

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from aula_accounting.domain.quotas import (
     Quota,
@@ -115,6 +115,15 @@ class QuotaPage(ResponseModel):
 
 class ConsumeRequest(RequestModel):
     """What a person is about to use; `tier` and `teamId` say which quotas apply besides his own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"minimum": 1}}}
+                for name in ("sessions", "messages", "tokens", "computeSeconds", "credits")
+            ]
+        }
+    )
 
     user_id: Identifier
     tier: Identifier | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from aula_accounting.api.schemas.fields import ModelId, SomeTokens, Tokens, UsedTokens
+from aula_accounting.api.schemas.fields import ModelId, SomeTokens, Tokens, UsedTokens, either
 from aula_accounting.api.schemas.ledger import EntryView
 from aula_accounting.domain.idempotency import digest_of
 from aula_accounting.domain.ledger import LedgerEntry
@@ -40,6 +40,11 @@ class InitializeRequest(RequestModel):
     sides together, which are priced at the dearer of the model's two rates. `tier` and `teamId`
     say which quotas apply besides the user's own.
     """
+
+    model_config = either(
+        ({"inputTokens": "integer"}, ("estimatedTokens",)),
+        ({"estimatedTokens": "integer"}, ("inputTokens", "maxOutputTokens")),
+    )
 
     session_id: Identifier
     user_id: Identifier
