@@ -94,3 +94,15 @@ def test_a_traceback_is_kept_without_its_secrets(lines: io.StringIO) -> None:
         get_logger("a").exception("unexpected error")
     line = json.loads(lines.getvalue())
     assert "ValueError: postgresql://[redacted]@db" in line["exception"]
+
+
+def test_a_line_that_cannot_be_made_fails_nobody(lines: io.StringIO) -> None:
+    class Wordless:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    get_logger("a").info("lost", value=Wordless())
+    get_logger("a").info("kept", level="debug", service=SECRET)
+    [line] = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert (line["event"], line["level"], line["service"]) == ("kept", "info", "common")
+    assert SECRET not in lines.getvalue()

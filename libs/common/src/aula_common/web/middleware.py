@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -58,18 +57,15 @@ class RequestContext:
             await send(message)
 
         try:
-            with structlog.contextvars.bound_contextvars(requestId=current):
-                try:
-                    await self._app(scope, receive, send_with_id)
-                except Exception:
-                    _log.exception("unexpected error", method=scope["method"], path=scope["path"])
-                    if status == 0:
-                        await problem_response(AulaError())(scope, receive, send_with_id)
-                    else:
-                        raise
-                finally:
-                    self._record(scope, status, first_byte, time.monotonic() - started)
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            _log.exception("unexpected error", method=scope["method"], path=scope["path"])
+            if status == 0:
+                await problem_response(AulaError())(scope, receive, send_with_id)
+            else:
+                raise
         finally:
+            self._record(scope, status, first_byte, time.monotonic() - started)
             request_id.reset(token)
 
     def _record(self, scope: Scope, status: int, first_byte: float, seconds: float) -> None:
