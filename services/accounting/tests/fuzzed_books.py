@@ -64,6 +64,36 @@ class Books:
         return [of_user] if of_user in self.known["sessionId"] else self.known["sessionId"]
 
 
+class Walker:
+    """Prepares requests of walks, each by a user of its own who has credits."""
+
+    def __init__(self, books: Books, *, first: Collection[str]) -> None:
+        self._books = books
+        self._first = first  # the operations that a walk begins with
+        self._user = ""
+
+    def begin(self) -> None:
+        """Begin the next walk."""
+        self._user = f"usr_walk_{next(self._books.numbers)}"
+        admin = self._books.service.person("usr_admin", Role.ADMIN)
+        grant = {"userId": self._user, "credits": 10**12}
+        self._books.service.post("/credits/allocate", grant, admin)
+
+    def prepare(self, case: Any) -> None:
+        """Let a first request name what is there and new; the others are led to what is."""
+        case.body = whole_numbers(case.body)
+        if case.operation.label not in self._first:
+            return
+        new = str(next(self._books.numbers))
+        named = {"userId": self._user, "sessionId": f"str_walk_{new}", "modelId": SONNET}
+        for name in named.keys() & case.body.keys():
+            if case.body[name] is not None:
+                case.body[name] = named[name]
+        case.body.pop("fallbackModelIds", None)
+        if _KEY in case.headers:
+            case.headers[_KEY] = f"key_walk_{new}"
+
+
 def _one_of(choice: Sequence[str], value: Any, *, mark: int) -> Any:
     if isinstance(value, list):
         return [_one_of(choice, member, mark=mark + place) for place, member in enumerate(value)]

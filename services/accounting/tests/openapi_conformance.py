@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import requests
 import schemathesis
+from hypothesis import HealthCheck, Phase, settings
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -16,12 +17,17 @@ Test = TypeVar("Test", bound=Callable[..., None])
 SEED = 20261121
 _ANSWER_SECONDS = 60.0
 _INVALID = 422
+_STEPS = 6  # of a walk along links
 _SOME = 5  # of so many requests one is sent as those who are refused anyway
 
 
-def load_schema(document: Path, *, max_examples: int, **checks: Any) -> Any:
-    """The document's operations, to make the same requests each time; `checks` narrow some."""
+def load_schema(document: Path, *, max_examples: int, sound: bool = False, **checks: Any) -> Any:
+    """The document's operations, to make the same requests each time; `checks` narrow some.
+
+    Of the requests many break the document; with `sound` none does.
+    """
     generation = {
+        "mode": "positive" if sound else "all",
         "max-examples": max_examples,
         "deterministic": True,
         "database": "none",
@@ -104,22 +110,32 @@ class Conformance:
                 self._send_as(caller, case)
 
     def _send_as(self, caller: Caller, case: Any) -> None:
-        operation = case.operation.label
-        transport = {
+        transport = self.transport(caller)
+        answer = case.call(**transport)
+        self.tally.note(case.operation.label, caller.name, answer.status_code)
+        self.check(case, answer, transport)
+
+    def transport(self, caller: Caller) -> dict[str, Any]:
+        """How a request is sent as that caller."""
+        return {
             "base_url": self.url,
             "session": caller.session,
             "headers": dict(caller.headers),
             "timeout": _ANSWER_SECONDS,
         }
-        answer = case.call(**transport)
-        self.tally.note(operation, caller.name, answer.status_code)
+
+    def check(
+        self, case: Any, answer: Any, transport: dict[str, Any], *, recorder: Any = None
+    ) -> None:
+        """Check one answer; the recorder knows what went before it."""
         refused = _refused_fields(answer)
-        pardoned = refused and refused <= set(self.beyond_schema.get(operation, ()))
+        pardoned = refused and refused <= set(self.beyond_schema.get(case.operation.label, ()))
         case.validate_response(
             answer,
             headers=transport["headers"],
             excluded_checks=[positive_data_acceptance] if pardoned else None,
             transport_kwargs=transport,
+            recorder=recorder,
         )
 
 
@@ -138,3 +154,51 @@ def _refused_fields(answer: Any) -> set[str]:
     if answer.status_code != _INVALID:
         return set()
     return {error["field"] for error in answer.json()["errors"]}
+
+
+def follow_links(
+    schema: Any,
+    conformance: Conformance,
+    *,
+    begin: Callable[[], None],
+    prepare: Callable[[Any], None],
+    caller_of: Callable[[str], str],
+    walks: int,
+) -> Counter[str]:
+    """Walk along the document's links, and check each answer beside those before it.
+
+    `begin` begins a walk, which must not depend on those before it; `prepare` may change a request
+    before it is sent as the caller that `caller_of` its operation names. The answer: how often
+    which operation was led to, and answered with success.
+    """
+    followed: Counter[str] = Counter()
+    callers = {caller.name: caller for caller in conformance.callers}
+
+    class Walk(schema.as_state_machine()):  # type: ignore[misc]  # made at run time
+        def setup(self) -> None:
+            begin()
+
+        def before_call(self, case: Any) -> None:
+            prepare(case)
+
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return conformance.transport(callers[caller_of(case.operation.label)])
+
+        def validate_response(self, response: Any, case: Any, **transport: Any) -> None:
+            conformance.check(case, response, transport, recorder=self.recorder)
+            parent = self.recorder.find_parent(case_id=case.id)
+            if parent is not None and 200 <= response.status_code < 300:
+                followed[case.operation.label] += 1
+
+    Walk.run(
+        settings=settings(
+            max_examples=walks,
+            stateful_step_count=_STEPS,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+    )
+    return followed

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from accounting_process import accounting_process
-from fuzzed_books import Books, open_books
-from openapi_conformance import each_operation, load_schema
+from fuzzed_books import Books, Walker, open_books
+from openapi_conformance import each_operation, follow_links, load_schema
 
 _STREAMING = "/api/accounting/streaming"
 _ALIAS = "/api/streaming-sessions"
@@ -34,6 +34,18 @@ _BEYOND_SCHEMA = {
     f"POST {_ALIAS}/abort": ["modelId"],
 }
 
+_FIRST = (
+    f"POST {_STREAMING}/initialize",
+    "POST /api/accounting/credits/allocate",
+    f"POST {_ALIAS}/initialize",
+)
+_LED_TO = (
+    f"GET {_STREAMING}/{{sessionId}}",
+    f"POST {_STREAMING}/heartbeat",
+    f"POST {_STREAMING}/finalize",
+    f"POST {_STREAMING}/abort",
+    "POST /api/accounting/credits/allocations/{allocationId}/revoke",
+)
 _SIGNED_IN = ("admin", "user", "service")
 # Whom each operation serves; the others it refuses, always.
 _ACCEPTS: Mapping[str, Sequence[str]] = {
@@ -70,8 +82,9 @@ _ACCEPTS: Mapping[str, Sequence[str]] = {
     f"GET {_STREAMING}/{{sessionId}}": _SIGNED_IN,
 }
 
-quick = load_schema(_DOCUMENT, max_examples=10, positive_data_acceptance=_POSITIVE)
+quick = load_schema(_DOCUMENT, max_examples=6, positive_data_acceptance=_POSITIVE)
 thorough = load_schema(_DOCUMENT, max_examples=200, positive_data_acceptance=_POSITIVE)
+sound = load_schema(_DOCUMENT, max_examples=10, sound=True, positive_data_acceptance=_POSITIVE)
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +109,33 @@ def test_each_operation_serves_whom_it_should_and_nobody_else(books: Books) -> N
     operations = json.loads(_DOCUMENT.read_text(encoding="utf-8"))["paths"]
     named = {f"{method.upper()} {path}" for path, ones in operations.items() for method in ones}
     assert named == set(_ACCEPTS)
+    _check_service(books)
+
+
+@pytest.mark.deep
+def test_each_operation_served_whom_it_should_of_many_requests(books: Books) -> None:
+    _check_service(books)
+
+
+def _check_service(books: Books) -> None:
     for operation in books.conformance.tally.statuses:  # of those tests that ran
         served = books.conformance.tally.accepted(operation)
         assert served == set(_ACCEPTS[operation]), operation
-
-
-def test_nothing_unexpected_was_logged(books: Books) -> None:
     log = books.service.log.read_text(encoding="utf-8")
     assert '"request"' in log  # it logs at all
     assert "unexpected" not in log
     assert "Traceback" not in log
+
+
+def test_what_an_answer_leads_to_is_there(books: Books) -> None:
+    walker = Walker(books, first=_FIRST)
+    followed = follow_links(
+        sound,
+        books.conformance,
+        begin=walker.begin,
+        prepare=walker.prepare,
+        caller_of=lambda operation: "service" if "service" in _ACCEPTS[operation] else "admin",
+        walks=40,
+    )
+    for operation in _LED_TO:
+        assert followed[operation], (operation, followed)

@@ -15,6 +15,7 @@ from aula_accounting.api.dependencies import (
     sees_all,
     whose,
 )
+from aula_accounting.api.links import OF_ALLOCATIONS
 from aula_accounting.api.schemas.credits import (
     AdminAllocationView,
     AllocateAnswer,
@@ -54,7 +55,11 @@ async def check_credits(
     return CheckAnswer.model_validate(check)
 
 
-@router.post("/allocate", status_code=201, responses=refusals(IdempotencyKeyReusedError))
+@router.post(
+    "/allocate",
+    status_code=201,
+    responses={**refusals(IdempotencyKeyReusedError), **OF_ALLOCATIONS},
+)
 async def allocate_credits(
     principal: Admin, context: ContextNeeded, key: KeyNeeded, body: AllocateRequest
 ) -> AllocateAnswer:
@@ -80,6 +85,7 @@ async def list_allocations(
 
 @router.post(
     "/allocations/{allocationId}/revoke",
+    operation_id="revoke_allocation",
     responses=refusals(NotFoundError, IdempotencyKeyReusedError, AllocationRevokedError),
 )
 async def revoke_allocation(

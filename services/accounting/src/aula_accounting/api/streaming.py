@@ -18,6 +18,7 @@ from aula_accounting.api.dependencies import (
     sees_all,
     whose,
 )
+from aula_accounting.api.links import OF_STREAM
 from aula_accounting.api.schemas.streaming import (
     AbortRequest,
     ActiveSessionPage,
@@ -88,7 +89,11 @@ async def abort(
     return SettlementAnswer.of(await context.streaming.settle(body.to_request(principal.id)))
 
 
-@router.post("/heartbeat", responses=refusals(NotFoundError, SessionSettledError))
+@router.post(
+    "/heartbeat",
+    operation_id="heartbeat",
+    responses=refusals(NotFoundError, SessionSettledError),
+)
 async def heartbeat(
     _principal: StreamingService, context: ContextNeeded, body: HeartbeatRequest
 ) -> HeartbeatAnswer:
@@ -115,7 +120,7 @@ async def list_active_of_user(
     return await _active(context, user_id, page)
 
 
-@router.get("/{sessionId:no_action}", responses=_ABSENT)
+@router.get("/{sessionId:no_action}", operation_id="get_session", responses=_ABSENT)
 async def get_session(
     principal: StreamingReader, context: ContextNeeded, session_id: SessionIdInPath
 ) -> SessionView:
@@ -140,7 +145,7 @@ for _target, _name in ((router, ""), (alias_router, "_alias")):
         "/initialize",
         status_code=201,
         operation_id=f"initialize{_name}",
-        responses=_RESERVE_REFUSALS,
+        responses={**_RESERVE_REFUSALS, **OF_STREAM},
     )(initialize)
     _target.post("/finalize", operation_id=f"finalize{_name}", responses=_ABSENT)(finalize)
     _target.post("/abort", operation_id=f"abort{_name}", responses=_ABSENT)(abort)

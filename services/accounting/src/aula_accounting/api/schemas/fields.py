@@ -61,7 +61,7 @@ Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_only_text),
     AfterValidator(_in_utc),
-    Field(json_schema_extra={"pattern": "^(19[78]|199|[2-8][0-9])[0-9]-"}),
+    Field(json_schema_extra={"pattern": "^(197[1-9]|19[89][0-9]|[2-8][0-9]{3})-"}),
 ]
 Tokens = Annotated[Count, Field(le=LARGEST_TOKENS)]
 SomeTokens = Annotated[Count, Field(ge=1, le=LARGEST_TOKENS)]
