@@ -83,6 +83,8 @@ class Walker:
         """Let a first request name what is there and new; the others are led to what is."""
         case.body = whole_numbers(case.body)
         if case.operation.label not in self._first:
+            if isinstance(case.body, dict) and case.body.get("modelId") is not None:
+                case.body["modelId"] = SONNET
             return
         new = str(next(self._books.numbers))
         named = {"userId": self._user, "sessionId": f"str_walk_{new}", "modelId": SONNET}

@@ -34,6 +34,13 @@ _BEYOND_SCHEMA = {
     f"POST {_ALIAS}/abort": ["modelId"],
 }
 
+# a busy machine is no finding
+_PATIENCE = {
+    "GROUP_COMMIT_PATIENCE_SECONDS": "60",
+    "DATABASE_POOL_TIMEOUT_SECONDS": "60",
+    "DATABASE_STATEMENT_TIMEOUT_MS": "60000",
+    "DATABASE_LOCK_TIMEOUT_MS": "60000",
+}
 _FIRST = (
     f"POST {_STREAMING}/initialize",
     "POST /api/accounting/credits/allocate",
@@ -90,7 +97,7 @@ sound = load_schema(_DOCUMENT, max_examples=10, sound=True, positive_data_accept
 @pytest.fixture(scope="module")
 def books(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     log = tmp_path_factory.mktemp("accounting") / "log"
-    with accounting_process(postgres_url, log, MAX_RUNNING_STREAMS="20") as service:
+    with accounting_process(postgres_url, log, MAX_RUNNING_STREAMS="20", **_PATIENCE) as service:
         yield open_books(service, accepts=_ACCEPTS, beyond_schema=_BEYOND_SCHEMA)
 
 
