@@ -12,7 +12,11 @@ from aula_devstack.platform import Platform
 # the function, the words in it that keep the promise, and what stands there instead
 BREACHES = {
     # an abort that comes before its reserve leaves nothing behind
-    "tombstone_forgotten": ("settle_credits", "IF request.kind = 'abort' THEN", "IF false THEN"),
+    "tombstone_forgotten": (
+        "settle_credits",
+        """IF requests @> '[{"kind": "abort"}]' THEN""",
+        "IF false THEN",
+    ),
 }
 
 

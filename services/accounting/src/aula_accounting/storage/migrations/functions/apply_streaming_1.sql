@@ -12,9 +12,11 @@ CREATE FUNCTION apply_streaming(
     reserves jsonb, settles jsonb, reports jsonb,
     moment timestamptz, lease interval, running_limit integer, patient boolean
 ) RETURNS TABLE (place integer, outcome text, detail jsonb, reservation reservations)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- One user's rows, by an index, however few or many the planner believes there are.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-    holder record;
     busy text[] := '{}';
 BEGIN
     IF patient THEN
@@ -27,24 +29,29 @@ BEGIN
         ON CONFLICT DO NOTHING;
     END IF;
 
-    -- One by one: joined to the list, a planner may prefer to read the accounts of everybody.
-    FOR holder IN
-        SELECT m.user_id COLLATE "C" AS user_id, bool_or(m.kind IN ('reserve', 'abort')) AS opens
-        FROM jsonb_to_recordset(reserves || settles || reports) AS m(user_id text, kind text)
-        GROUP BY 1 ORDER BY 1
-    LOOP
-        IF patient THEN
-            PERFORM 1 FROM accounts a WHERE a.user_id = holder.user_id FOR UPDATE;
-            CONTINUE;
-        END IF;
-        PERFORM 1 FROM accounts a WHERE a.user_id = holder.user_id FOR UPDATE SKIP LOCKED;
-        IF NOT FOUND THEN
-            PERFORM 1 FROM accounts a WHERE a.user_id = holder.user_id;
-            IF FOUND OR holder.opens THEN
-                busy := busy || holder.user_id;
-            END IF;
-        END IF;
-    END LOOP;
+    -- One after the other, in this order.
+    IF patient THEN
+        PERFORM 1 FROM (
+            SELECT DISTINCT m.user_id COLLATE "C" AS user_id
+            FROM jsonb_to_recordset(reserves || settles || reports) AS m(user_id text) ORDER BY 1
+        ) u, LATERAL (SELECT FROM accounts a WHERE a.user_id = u.user_id FOR UPDATE) a;
+    ELSE
+        SELECT coalesce(array_agg(u.user_id), '{}') INTO busy
+        FROM (
+            SELECT m.user_id COLLATE "C" AS user_id, bool_or(m.kind IN ('reserve', 'abort')) AS opens
+            FROM jsonb_to_recordset(reserves || settles || reports) AS m(user_id text, kind text)
+            GROUP BY 1 ORDER BY 1
+        ) u
+        LEFT JOIN LATERAL (
+            SELECT true AS locked FROM accounts a WHERE a.user_id = u.user_id
+            FOR UPDATE SKIP LOCKED
+        ) l ON true
+        LEFT JOIN LATERAL (
+            -- LIMIT: else the planner may read the accounts of everybody, once.
+            SELECT true AS known FROM accounts a WHERE a.user_id = u.user_id LIMIT 1
+        ) k ON l.locked IS NULL
+        WHERE l.locked IS NULL AND (u.opens OR k.known);
+    END IF;
 
     IF busy <> '{}' THEN
         RETURN QUERY

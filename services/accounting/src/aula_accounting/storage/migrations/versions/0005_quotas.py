@@ -13,6 +13,7 @@ depends_on = None
 
 _METRICS = "'sessions', 'messages', 'tokens', 'computeSeconds', 'credits'"
 _NEW_FUNCTIONS = ("quota_standing_1", "exceeded_quota_1", "count_quota_1", "correct_quota_1")
+_SETTLE = "settle_credits(jsonb, timestamptz)"
 _RESERVE = "reserve_credits(jsonb, timestamptz, interval, integer)"
 
 
@@ -21,9 +22,9 @@ def upgrade() -> None:
     _create_quotas()
     _create_quota_days()
     op.add_column("reservations", sa.Column("counted", JSONB))
-    for name in (*_NEW_FUNCTIONS, "reserve_credits_2"):
+    for name in (*_NEW_FUNCTIONS, "reserve_credits_2", "settle_credits_2"):
         _run(name)
-    # A trigger and not a new settle_credits: it corrects whichever version settles.
+    # A trigger: it corrects whichever version settles.
     op.execute(
         "CREATE TRIGGER reservations_correct_quota AFTER UPDATE OF status ON reservations "
         "FOR EACH ROW WHEN (OLD.status = 'active' AND NEW.status <> 'active' "
@@ -34,8 +35,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take back."""
     op.execute("DROP TRIGGER reservations_correct_quota ON reservations")
-    op.execute(f"DROP FUNCTION {_RESERVE}")
+    for function in (_RESERVE, _SETTLE):
+        op.execute(f"DROP FUNCTION {function}")
     _run("reserve_credits_1")
+    _run("settle_credits_1")
     for function in (
         "correct_quota()",
         "count_quota(text, text, text[], timestamptz, jsonb)",
