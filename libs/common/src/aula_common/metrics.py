@@ -37,7 +37,20 @@ class Metrics:
             "Time to the answer's first byte, in seconds.",
             ["method", "route"],
         )
+        self._requests_of: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.errors = self.counter("expected_errors", "Expected errors answered.", ["code"])
+
+    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered, its first byte after so many seconds."""
+        kept = self._requests_of.get((method, route, status))
+        if kept is None:  # to look for a metric by its labels costs more than to count
+            kept = (
+                self.requests.labels(method, route, status),
+                self.request_seconds.labels(method, route),
+            )
+            self._requests_of[method, route, status] = kept
+        kept[0].inc()
+        kept[1].observe(seconds)
 
     def counter(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Counter:
         """A number that only grows."""

@@ -70,8 +70,7 @@ class RequestContext:
 
     def _record(self, scope: Scope, status: int, first_byte: float, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(scope["method"], route, status).inc()
-        self._metrics.request_seconds.labels(scope["method"], route).observe(first_byte)
+        self._metrics.count_request(scope["method"], route, status, first_byte)
         if scope["path"] not in QUIET_PATHS:
             _log.info(
                 "request",

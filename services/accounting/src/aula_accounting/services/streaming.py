@@ -17,6 +17,7 @@ from aula_accounting.domain.streaming import (
     ReserveOutcome,
     ReserveRequest,
     ReserveVerdict,
+    SettlementKind,
     SettleOutcome,
     SettleRequest,
     SettleVerdict,
@@ -51,8 +52,12 @@ class StreamingService:
         self._start_work = start_work
         self._commits = commits
         self._running_limit = running_limit
-        self._reserves = reserves
-        self._settlements = settlements
+        self._reserves = {verdict: reserves.labels(verdict) for verdict in ReserveVerdict}
+        self._settlements = {
+            (kind, verdict): settlements.labels(kind, verdict)
+            for kind in (SettlementKind.FINALIZE, SettlementKind.ABORT)
+            for verdict in SettleVerdict
+        }
         self._overruns = overruns
 
     async def initialize(self, request: ReserveRequest) -> Reservation:
@@ -64,7 +69,7 @@ class StreamingService:
         """
         outcome = await self._commits.submit(request)
         assert isinstance(outcome, ReserveOutcome)  # noqa: S101 - of its own kind
-        self._reserves.labels(outcome.verdict).inc()
+        self._reserves[outcome.verdict].inc()
         if outcome.verdict is ReserveVerdict.RESERVED and outcome.reservation is not None:
             return outcome.reservation
         raise refusal_of(request, outcome, running_limit=self._running_limit)
@@ -92,7 +97,7 @@ class StreamingService:
         """
         outcome = await self._commits.submit(request)
         assert isinstance(outcome, SettleOutcome)  # noqa: S101 - of its own kind
-        self._settlements.labels(request.kind, outcome.verdict).inc()
+        self._settlements[request.kind, outcome.verdict].inc()
         if outcome.verdict is SettleVerdict.UNPRICED:
             raise InvalidFieldError("modelId", "is not a model of this reservation")
         if outcome.verdict is SettleVerdict.UNKNOWN or outcome.reservation is None:
