@@ -6,6 +6,7 @@ from importlib.metadata import version as package_version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -23,6 +24,9 @@ ANY_PROBLEM: dict[str, Any] = {
     "description": "A problem document (RFC 9457).",
     "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
 }
+
+# a service tells of itself by its metrics and log lines; else each request asks three providers
+_NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -88,6 +92,7 @@ def create_service_app(
             Middleware(BodyLimit, limit=settings.max_body_bytes),
             *([Middleware(ThinRoutes, routes=thin_routes)] if thin_routes else []),
         ],
+        telemetry=_NO_TELEMETRY,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
