@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 
 from aula_common.requests import request_id
@@ -32,7 +33,6 @@ _SUSPECT = re.compile(r"eyJ|[:=]|(?i:bearer|basic) ")
 _REDACTED = "[redacted]"
 _PLAIN = (int, float, type(None))
 _OURS = frozenset({"level", "logger", "timestamp", "service"})  # whatever an event said there
-_encode = json.JSONEncoder().encode
 
 
 def redact(value: Any) -> Any:
@@ -88,12 +88,14 @@ class _Lines:
 
 def _rendered(event: MutableMapping[str, Any]) -> str:
     event = structlog.processors.format_exc_info(None, "", event)
-    return _encode(
-        {
-            key: value if key in _OURS else _REDACTED if _is_secret(key) else redact(value)
-            for key, value in event.items()
-        }
-    )
+    fit = {
+        key: value if key in _OURS else _REDACTED if _is_secret(key) else redact(value)
+        for key, value in event.items()
+    }
+    try:
+        return msgspec.json.encode(fit).decode()
+    except (UnicodeEncodeError, OverflowError):  # half of a surrogate pair, a huge number
+        return json.dumps(fit)
 
 
 def configure_logging(service: str, level: str = "INFO", *, stream: TextIO | None = None) -> None:
