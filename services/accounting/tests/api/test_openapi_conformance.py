@@ -142,7 +142,7 @@ def test_what_an_answer_leads_to_is_there(books: Books) -> None:
         begin=walker.begin,
         prepare=walker.prepare,
         caller_of=lambda operation: "service" if "service" in _ACCEPTS[operation] else "admin",
-        walks=40,
+        walks=100,
     )
     for operation in _LED_TO:
         assert followed[operation], (operation, followed)
