@@ -11,7 +11,7 @@
 --
 -- Every writer of a user's rows locks the account first. What is read after that lock can't change
 -- under it: so all is read at once, decided one by one in memory, and written at once. A list pays
--- for its statements once.
+-- for its statements once. The account's row stays where it is locked: so it is updated there (ctid).
 --
 -- An id that another user's list takes at the same time ends the list with a serialization_failure:
 -- asked again, it is a conflict.
@@ -36,11 +36,14 @@ DECLARE
     sessions text[] := '{}';
     granted reservations[] := '{}';
     inserted integer;
+    holders text[];
+    accounts_at tid[];
 BEGIN
-    PERFORM 1 FROM (
+    SELECT array_agg(u.user_id), array_agg(l.at) INTO holders, accounts_at
+    FROM (
         SELECT DISTINCT r.user_id COLLATE "C" AS user_id
         FROM jsonb_to_recordset(requests) AS r(user_id text) ORDER BY 1
-    ) u, LATERAL (SELECT FROM accounts a WHERE a.user_id = u.user_id FOR UPDATE) a;
+    ) u, LATERAL (SELECT a.ctid AS at FROM accounts a WHERE a.user_id = u.user_id FOR UPDATE) l;
 
     FOR request IN
         SELECT r.*, e.earlier, p.frozen, p.estimate, p.unpriced, n.running,
@@ -236,9 +239,10 @@ BEGIN
 
     UPDATE accounts a SET remaining = a.remaining - p.amount, held = a.held + p.amount
     FROM (
-        SELECT g.user_id, sum(g.reserved)::bigint AS amount FROM unnest(granted) AS g
-        GROUP BY g.user_id
+        SELECT accounts_at[array_position(holders, g.user_id)] AS at,
+               sum(g.reserved)::bigint AS amount
+        FROM unnest(granted) AS g GROUP BY g.user_id
     ) p
-    WHERE a.user_id = p.user_id;
+    WHERE a.ctid = p.at;
 END
 $$
