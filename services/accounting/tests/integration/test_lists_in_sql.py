@@ -41,8 +41,8 @@ from aula_accounting.storage.streaming_batches import SqlStreamingBatches
 from aula_common.postgres import connect
 from aula_devstack.postgres_databases import create_database, database_url, drop_database
 
-_USERS = ("usr_a", "usr_b", "usr_c")
-_RUNNING = 4
+_USERS = ("usr_a", "usr_a", "usr_a", "usr_b", "usr_c")
+_RUNNING = 6
 
 
 @asynccontextmanager
@@ -74,9 +74,10 @@ def _rank(operation: StreamingOperation) -> tuple[int, str]:
     return kinds.index(type(operation)), operation.user_id
 
 
-def _random_operation(chance: random.Random) -> StreamingOperation:
+def _random_operation(chance: random.Random, turn: int) -> StreamingOperation:
+    """Most are one user's; each turn brings new streams, and meets some of the turns before."""
     user = chance.choice(_USERS)
-    session = f"str_{user}_{chance.randrange(25)}"
+    session = f"str_{user}_{4 * turn + chance.randrange(9)}"
     if chance.random() < 0.1:
         session = f"str_shared_{chance.randrange(4)}"
     match chance.choice(("reserve", "reserve", "finalize", "abort", "report")):
@@ -102,10 +103,10 @@ def _random_operation(chance: random.Random) -> StreamingOperation:
 
 
 async def _prepare(bank: Bank, *, quotas: bool) -> None:
-    for user in _USERS:
-        await bank.give(user, 9, lives=50)
-        await bank.give(user, 12, lives=90)
-        await bank.give(user, 60)
+    for user in sorted({*_USERS}):
+        await bank.give(user, 15, lives=50)
+        await bank.give(user, 25, lives=90)
+        await bank.give(user, 90)
     if quotas:
         key = QuotaKey(
             scope=QuotaScope.USER, subject_id="usr_b", metric=QuotaMetric.MESSAGES,
@@ -169,9 +170,9 @@ async def test_a_list_does_what_its_members_do_one_by_one(
     ):
         for bank in (together, apart):
             await _prepare(bank, quotas=quotas)
-        for _ in range(12):
-            size = chance.choice((3, 10, 20))
-            listed = [_random_operation(chance) for _ in range(size)]
+        for turn in range(12):
+            size = chance.choice((3, 10, 30))
+            listed = [_random_operation(chance, turn) for _ in range(size)]
             places = sorted(range(size), key=lambda place: _rank(listed[place]))
             got = await _apply(batches, together, listed)
             for place in places:
