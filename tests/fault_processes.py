@@ -1,9 +1,12 @@
 """What a process says of itself, and what the kernel says of it."""
 
+import json
 from pathlib import Path
 
 import httpx
 from fault_checks import Victim
+
+from aula_devstack.servers.service import Service
 
 _KIB = 1024
 
@@ -21,6 +24,13 @@ async def metric(victim: Victim, name: str, **labels: str) -> float:
 async def runs_nothing(victim: Victim) -> bool:
     """Whether the process generates nothing any more."""
     return await metric(victim, "streams_running") == 0
+
+
+def requests_of(process: Service, route: str) -> int:
+    """How many requests of a route the process has answered, as its log says."""
+    lines = process.log_file.read_text().splitlines()
+    entries = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    return sum(one["event"] == "request" and one["route"] == route for one in entries)
 
 
 def resident_bytes(victim: Victim) -> int:

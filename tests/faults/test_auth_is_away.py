@@ -10,6 +10,7 @@ import pytest
 from e2e_people import PASSWORD, People, Shown, sign_in
 from fault_checks import Cell, Scene, Victim, check_kept, check_settled
 from fault_places import P3, Begin, MakeVictim, paused
+from fault_processes import requests_of
 from fault_readers import asking, check_whole, following, observing, reading
 from fault_tokens import under_unknown_key
 
@@ -129,7 +130,7 @@ async def refusal(scene: Scene, base_url: str) -> int:
 
 def fetches(platform: Platform) -> int:
     """How often auth has shown its keys."""
-    return platform.auth.log_file.read_text().count(f'"route": "{KEYS}"')
+    return requests_of(platform.auth, KEYS)
 
 
 async def is_away(platform: Platform) -> bool:

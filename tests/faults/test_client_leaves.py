@@ -9,6 +9,7 @@ import pytest
 from e2e_people import People, Shown
 from fault_checks import Place, Scene, Victim, check_kept
 from fault_places import P2, P3, P4, Begin
+from fault_processes import requests_of
 from fault_provider import Attempts
 from fault_readers import chunks, following, reading
 from raw_reader import Leave, raw_reader
@@ -89,5 +90,4 @@ async def test_client_is_cut_off(
 
 async def has_ended_a_request(victim: Victim) -> bool:
     """Whether it has noticed that the stream's only client has gone."""
-    route = '"route": "/api/chat/sessions/{session_id}/stream"'
-    return route in victim.process.log_file.read_text()
+    return requests_of(victim.process, "/api/chat/sessions/{session_id}/stream") > 0
