@@ -12,6 +12,9 @@ from redis.exceptions import RedisError
 from aula_common.errors import UnavailableError
 from aula_common.settings import RedisSettings
 
+# what asyncio of Python 3.12.1 stumbles over when a connection was reset before it is written to
+_WRITES_TO_NOTHING = "_add_writer"
+
 
 def create_redis(
     settings: RedisSettings, *, application: str, timeout_seconds: float | None = None
@@ -37,4 +40,8 @@ def redis_errors() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
+        raise UnavailableError("redis") from error
+    except AttributeError as error:
+        if error.name != _WRITES_TO_NOTHING:
+            raise
         raise UnavailableError("redis") from error

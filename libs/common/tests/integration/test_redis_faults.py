@@ -5,12 +5,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from redis.asyncio import Redis
 
 from aula_common.errors import UnavailableError
 from aula_common.redis import create_redis, redis_errors
 from aula_common.settings import RedisSettings
 from aula_devstack.servers.redis import Redis as RedisServer
+from aula_devstack.testing.tcp_proxy import tcp_proxy
 
 
 @asynccontextmanager
@@ -66,6 +68,26 @@ async def test_a_killed_server_is_unavailable_at_once_and_recovers(
         assert time.monotonic() - started < 2
         await start(redis_server)
         assert await outcomes(client, 10) == list(range(10))
+
+
+async def test_connections_that_were_reset_are_unavailable_until_there_are_new_ones(
+    redis_server: RedisServer,
+) -> None:
+    with tcp_proxy(redis_server.url) as proxy:
+        async with client_of(proxy.through(redis_server.url)) as client:
+            for _ in range(10):
+                assert await outcomes(client, 5) == list(range(5))
+                proxy.refuse()
+                proxy.reset()
+                assert_unavailable(await outcomes(client, 5))
+                proxy.accept()
+
+
+async def test_of_errors_in_our_own_lines_only_asyncios_is_one_of_redis() -> None:
+    with pytest.raises(UnavailableError), redis_errors():
+        raise AttributeError(name="_add_writer")
+    with pytest.raises(AttributeError), redis_errors():
+        raise AttributeError(name="echo")
 
 
 async def test_a_frozen_server_is_unavailable_in_bounded_time_and_recovers(
