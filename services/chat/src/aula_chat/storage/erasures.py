@@ -1,6 +1,7 @@
 """Who is to be erased, and how far that is. The documents stay: they refuse what comes late."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,10 +24,18 @@ class ErasureRepository:
 
     async def ask(self, user_id: str, at: datetime) -> Erasure:
         """Note that this person is to be erased, once; what is noted then."""
-        try:
-            return await self._ask(user_id, at)
-        except DuplicateKeyError:
-            return await self._ask(user_id, at)  # by somebody else, just now
+        noted: Document = {
+            "askedAt": at,
+            "erasedAt": None,
+            "dueAt": at + _OTHERS_CARRY_ON,
+            "sessionIds": [],
+        }
+        with suppress(DuplicateKeyError), mongo_errors():  # by somebody else, just now
+            await self._erasures.update_one({"_id": user_id}, {"$setOnInsert": noted}, upsert=True)
+        with mongo_errors():
+            document = await self._erasures.find_one({"_id": user_id})
+        assert document is not None  # noqa: S101 - nobody removes these
+        return _to_erasure(document)
 
     async def exists(self, user_id: str) -> bool:
         """Whether this person is, or is to be, erased."""
@@ -65,24 +74,6 @@ class ErasureRepository:
                 sort=[("dueAt", ASCENDING)],
             )
         return _to_erasure(document) if document else None
-
-    async def _ask(self, user_id: str, at: datetime) -> Erasure:
-        with mongo_errors():
-            document = await self._erasures.find_one_and_update(
-                {"_id": user_id},
-                {
-                    "$setOnInsert": {
-                        "askedAt": at,
-                        "erasedAt": None,
-                        "dueAt": at + _OTHERS_CARRY_ON,
-                        "sessionIds": [],
-                    }
-                },
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
-        assert document is not None  # noqa: S101 - inserted if there was none
-        return _to_erasure(document)
 
 
 def _to_erasure(document: Document) -> Erasure:
