@@ -1,13 +1,12 @@
 """Rates begin when they were said to; what has begun never changes."""
 
-import os
-import subprocess
-import sys
 from datetime import timedelta
 from decimal import Decimal
+from subprocess import CompletedProcess
 
 import pytest
 from accounting_builders import SONNET, Bank
+from accounting_command import accounting
 
 from aula_accounting.domain.rates import Rate
 from aula_common.errors import InvalidFieldError
@@ -59,15 +58,8 @@ async def test_rates_are_put_all_or_none(bank: Bank) -> None:
     assert await bank.context.rates.list_history(model_id="m") == []
 
 
-def _rates(url: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-c", "from aula_accounting.cli import main; main()", "rates", *words],
-        env={**os.environ, "DATABASE_URL": url, "TZ": "UTC", "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def _rates(url: str, *words: str) -> CompletedProcess[str]:
+    return accounting(url, "rates", *words)
 
 
 async def test_the_command_shows_and_sets_rates(bank: Bank) -> None:

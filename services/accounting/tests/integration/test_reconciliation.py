@@ -1,11 +1,8 @@
 """Reconciliation proves the balances, or names what is wrong."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 from accounting_builders import LEASE_SECONDS, Bank
+from accounting_command import accounting
 
 
 async def _some_life(bank: Bank) -> tuple[str, str]:
@@ -102,43 +99,32 @@ async def test_a_hold_that_nobody_sweeps_is_named(bank: Bank) -> None:
     assert await bank.discrepancies() == ["reservation.overdue of str_1"]
 
 
-def _command(url: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-c", "from aula_accounting.cli import main; main()", *words],
-        env={**os.environ, "DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 async def test_the_command_exits_with_one_and_names_the_allocation(bank: Bank) -> None:
     given = await bank.give("usr_a", 10)
-    sound = _command(bank.url, "reconcile")
+    sound = accounting(bank.url, "reconcile")
     assert (sound.returncode, sound.stderr) == (0, "")
     await bank.execute("UPDATE allocations SET remaining = remaining - 3, charged = 3")
-    found = _command(bank.url, "reconcile")
+    found = accounting(bank.url, "reconcile")
     assert found.returncode == 1
     assert f"allocation.charged differs: user usr_a, allocation {given.id}" in found.stderr
     assert "expected 0, stored 3" in found.stderr
 
 
 async def test_the_commands_work_one_after_the_other(postgres_database: str) -> None:
-    unmigrated = _command(postgres_database, "sweep")
+    unmigrated = accounting(postgres_database, "sweep")
     assert unmigrated.returncode == 2
     assert "accounting migrate" in unmigrated.stderr
-    assert _command(postgres_database, "migrate").returncode == 0
+    assert accounting(postgres_database, "migrate").returncode == 0
     for _ in range(2):
-        given = _command(postgres_database, "allocate", "usr_a", "10", "--key", "k")
+        given = accounting(postgres_database, "allocate", "usr_a", "10", "--key", "k")
         assert given.stdout.startswith("alc_"), given.stderr
-    assert _command(postgres_database, "sweep").returncode == 0
-    checked = _command(postgres_database, "reconcile")
+    assert accounting(postgres_database, "sweep").returncode == 0
+    checked = accounting(postgres_database, "reconcile")
     assert "1 accounts, 1 allocations, 0 reservations, 1 ledger entries" in checked.stdout
 
 
 def test_a_database_that_is_away_is_a_message_and_not_a_traceback() -> None:
-    away = _command("postgresql+asyncpg://aula:aula@127.0.0.1:9/none", "reconcile")
+    away = accounting("postgresql+asyncpg://aula:aula@127.0.0.1:9/none", "reconcile")
     assert away.returncode == 2
     assert "not available" in away.stderr
     assert "Traceback" not in away.stderr
