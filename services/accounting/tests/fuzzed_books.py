@@ -142,7 +142,7 @@ def open_books(
     return Books(
         service=service,
         conformance=Conformance(
-            url=service.url, callers=callers, accepts=accepts, beyond_schema=beyond_schema
+            url=service.process.url, callers=callers, accepts=accepts, beyond_schema=beyond_schema
         ),
         known={
             "userId": [*_RICH, *_RICH, *_RICH, _POOR, _CAPPED],

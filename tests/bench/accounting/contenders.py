@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import jwt
 from bench.accounting import best_sql, naive_orm
 
 from aula_accounting.domain.credits import Grant
@@ -20,6 +19,7 @@ from aula_accounting.settings import CreditSettings
 from aula_common.clock import SystemClock
 from aula_common.metrics import Metrics
 from aula_common.settings import PostgresSettings
+from aula_common.testing import TokenMint
 from aula_devstack.servers.descendants import descendants
 from aula_devstack.servers.ports import Ports
 from aula_devstack.servers.postgres import Postgres
@@ -32,6 +32,9 @@ _CREDITS = 10**12
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SECRET = secrets.token_urlsafe(32)
 _FAR_FUTURE = 4_102_444_800  # 2100: longer than any run
+_TOKEN = TokenMint(shared_secret=_SECRET).service(
+    "chat", audience="accounting", scopes=["streaming:write"], exp=_FAR_FUTURE
+)
 _NAIVE_APP = f"{naive_orm.__name__}:create_app"
 _TESTS = Path(__file__).parents[2]
 
@@ -109,7 +112,7 @@ class OverHttp:
         words += ["--prefix", self._prefix]
         for option, value in options.items():
             words += [f"--{option}", str(value)]
-        environment = {**os.environ, "PYTHONPATH": str(_TESTS), "BENCH_TOKEN": _token()}
+        environment = {**os.environ, "PYTHONPATH": str(_TESTS), "BENCH_TOKEN": _TOKEN}
         done = subprocess.run(  # noqa: S603 - our own program
             words, capture_output=True, text=True, check=False, env=environment
         )
@@ -190,14 +193,6 @@ def started(prepare_database: Any) -> Iterator[tuple[Service, list[Contender]]]:
         finally:
             for process in reversed(processes):
                 process.stop()
-
-
-def _token() -> str:
-    claims = {
-        "iss": "aula", "aud": "accounting", "sub": "chat", "role": "service", "jti": "bench",
-        "scope": "streaming:write", "iat": 0, "exp": _FAR_FUTURE,
-    }  # fmt: skip
-    return jwt.encode(claims, _SECRET, algorithm="HS256")
 
 
 def _family_cpu(process: Process) -> float:

@@ -128,7 +128,7 @@ def _check_service(books: Books) -> None:
     for operation in books.conformance.tally.statuses:  # of those tests that ran
         served = books.conformance.tally.accepted(operation)
         assert served == set(_ACCEPTS[operation]), operation
-    log = books.service.log.read_text(encoding="utf-8")
+    log = books.service.process.log_file.read_text(encoding="utf-8")
     assert '"request"' in log  # it logs at all
     assert "unexpected" not in log
     assert "Traceback" not in log

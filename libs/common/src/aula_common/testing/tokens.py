@@ -17,10 +17,14 @@ ISSUER = "aula"
 
 
 class TokenMint:
-    """Signs tokens as auth does and, as a KeySource, publishes the key that verifies them."""
+    """Signs tokens as auth does and, as a KeySource, publishes the key that verifies them.
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    With `shared_secret` (`JWT_ACCESS_SECRET`) it signs with that instead.
+    """
+
+    def __init__(self, clock: Clock | None = None, *, shared_secret: str | None = None) -> None:
         self.clock = clock or SystemClock()
+        self._shared_secret = shared_secret
         self.private_key = Ed25519PrivateKey.generate()
         self.kid = new_id("key")
         self._keys = parse_jwks(self.jwks())
@@ -73,6 +77,8 @@ class TokenMint:
             "jti": new_id("tok"),
             "sid": new_id("fam"),
         }
+        if self._shared_secret is not None:
+            return jwt.encode({**usual, **claims}, self._shared_secret, "HS256", headers or None)
         return jwt.encode(
             {**usual, **claims},
             self.private_key,
