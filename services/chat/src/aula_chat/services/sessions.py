@@ -156,8 +156,8 @@ class Sessions:
             await self._forget_logs(streams, insist=forget_logs)
             await self._streams.delete_settled(streams)
             await self._sessions.delete(session.id)
-            # what a process stored meanwhile that had lost its stream; from now on it sees itself
-            # that there is no session, and takes it back
+            # what a process stored meanwhile that had lost its stream; it takes that back by
+            # itself, but may die before
             await self._messages.delete_of_sessions(session.id)
         finally:
             await self._streams.discard(claim)
