@@ -97,6 +97,50 @@ async def test_a_list_is_bounded_and_the_rest_follows() -> None:
     assert [len(names) for names, _ in batches.lists] == [2, 2, 1]
 
 
+async def _a_while() -> None:
+    for _ in range(5):  # rounds of the loop
+        await asyncio.sleep(0)
+
+
+async def test_of_those_who_ask_again_and_again_half_are_in_each_list() -> None:
+    begun = asyncio.Event()
+
+    async def script(names: list[str], _patient: bool) -> None:  # noqa: FBT001 - the port's
+        begun.set()
+        await _a_while()
+
+    async def client(commits: GroupCommit, name: str) -> None:
+        for turn in range(20):
+            await commits.submit(report(f"{name}{turn}"))
+
+    batches = Batches(script)
+    async with group(batches) as commits:
+        early = [asyncio.create_task(client(commits, name)) for name in "ab"]
+        await begun.wait()
+        await asyncio.gather(*early, *(client(commits, name) for name in "cdefgh"))
+    sizes = [len(names) for names, _ in batches.lists]
+    assert sizes[0] == 2  # six wait meanwhile: without halves these two and six took turns for ever
+    assert sizes[4:-4] == [4] * (len(sizes) - 8)
+    assert len(sizes) > 30
+
+
+async def test_a_list_begins_before_those_of_the_last_one_are_answered() -> None:
+    seen: list[str] = []
+
+    async def script(names: list[str], _patient: bool) -> None:  # noqa: FBT001 - the port's
+        seen.append(f"{names[0]} begins")
+        await _a_while()
+
+    async def client(commits: GroupCommit, name: str) -> None:
+        await commits.submit(report(name))
+        seen.append(f"{name} answered")
+
+    async with group(Batches(script), largest=1) as commits:
+        await asyncio.gather(*(client(commits, name) for name in "abc"))
+    begun = ["a begins", "b begins", "a answered", "c begins", "b answered", "c answered"]
+    assert seen == begun
+
+
 async def test_lanes_run_beside_one_another_and_keep_a_user_together() -> None:
     running: list[list[str]] = []
     both = asyncio.Event()

@@ -45,15 +45,26 @@ class _Lane:
         self.members: deque[_Member] = deque()
         self.working = False
 
+    def take(self, largest: int, *, answering: int) -> list[_Member]:
+        """The next list, while so many of the last one are being answered.
+
+        Those come back. If a list took all who wait, almost everybody would soon be in the same
+        one, and the database would be idle while this process answers them and reads what they ask
+        next. So it takes at most half of them all: of two halves one is there, the other here.
+        """
+        waiting = len(self.members)
+        fair = (answering + waiting + 1) // 2 if answering else waiting
+        return [self.members.popleft() for _ in range(min(largest, fair, waiting))]
+
 
 class GroupCommit:
     """Gathers what is asked at the same time, runs it as one list, answers after its commit.
 
-    A user's operations share a lane, and each lane has one worker: its next list is what came
-    while the last one ran. Who leaves stops nothing. An account that another transaction has
-    locked is waited for beside the lane, and so is each member of a list that failed, singly: a
-    member's failure is its own. An answer that was lost is asked for again, since repeating an
-    operation changes nothing.
+    A user's operations share a lane, and each lane has one worker: its next list is of those that
+    came while the last one ran, and runs while that one is answered. Who leaves stops nothing. An
+    account that another transaction has locked is waited for beside the lane, and so is each member
+    of a list that failed, singly: a member's failure is its own. An answer that was lost is asked
+    for again, since repeating an operation changes nothing.
     """
 
     def __init__(
@@ -116,10 +127,12 @@ class GroupCommit:
 
     async def _work(self, lane: _Lane) -> None:
         try:
+            await asyncio.sleep(0)  # what arrived at the same moment joins
+            last = 0
             while lane.members:
-                await asyncio.sleep(0)  # what arrived at the same moment joins
-                count = min(self._largest, len(lane.members))
-                await self._run([lane.members.popleft() for _ in range(count)], patient=False)
+                members = lane.take(self._largest, answering=last)
+                last = len(members)
+                await self._run(members, patient=False)
         finally:
             lane.working = False
             self._fail(lane.members, UnavailableError(_DATABASE))  # cancelled: nobody runs them
@@ -147,7 +160,8 @@ class GroupCommit:
             self._fail(members, UnavailableError(_DATABASE))
             raise
         else:
-            self._answer(members, outcomes)
+            # soon, not now: what the answers cost is spent while the next list runs
+            asyncio.get_running_loop().call_soon(self._answer, members, outcomes)
 
     async def _apply(
         self, members: Sequence[_Member], *, patient: bool
