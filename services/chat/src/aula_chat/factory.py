@@ -31,6 +31,7 @@ from aula_chat.services.settlements import Settlements
 from aula_chat.services.streams import Streams
 from aula_chat.services.subjects import Subjects
 from aula_chat.services.unsettled import UnsettledIntents
+from aula_chat.services.upcoming import Upcoming
 from aula_chat.settings import Settings
 from aula_chat.storage.database import Document, ensure_indexes
 from aula_chat.storage.erasures import ErasureRepository
@@ -60,6 +61,7 @@ _LOG_SPARE_SECONDS = 300  # a log outlives the longest stream by so much
 _RELAY_SECONDS = 2
 _LOOK_SECONDS = 5
 _AUDIENCE_SECONDS = 0.5
+_UPCOMING_SECONDS = 0.5
 _ERASURE_SECONDS = 5
 _CLOSE_SECONDS = 3  # at the end of the process, for background work to be cancelled
 _START_RETRY_SECONDS = 1
@@ -150,12 +152,11 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             seconds=durations.stream_lease_seconds,
             fences=fences,
         )
-        health = LogHealth(clock=clock, metrics=metrics)
         writer = LogWriter(
             log,
             renew=leases.renew,
             supervisor=supervisor,
-            health=health,
+            health=LogHealth(clock=clock, metrics=metrics),
             fences=fences,
             clock=clock,
             ttl_seconds=log_ttl,
@@ -247,12 +248,14 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             clock=clock,
         )
 
+        upcoming = Upcoming(streams=stream_store, sessions=session_store, clock=clock)
         observations = Observations(
             sessions=session_store,
             messages=message_store,
             stored_streams=stream_store,
             renewals=ObservationRepository(redis),
             streams=streams,
+            upcoming=upcoming,
             readers=readers,
             audience=audience,
             clock=clock,
@@ -270,6 +273,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
                 "count what is unsettled",
             ),
             (_AUDIENCE_SECONDS, audience.look, "count observers"),
+            (_UPCOMING_SECONDS, upcoming.look, "look for observers' next streams"),
             (_ERASURE_SECONDS, subjects.sweep, "carry on with erasures"),
         ):
             supervisor.every(seconds, work, name=name)
@@ -278,7 +282,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             streams=stream_store,
             live=live,
             recoveries=recoveries,
-            send_away=(followers.send_away, observations.drain),
+            send_away=(followers.send_away, upcoming.drain),
             owner=owner,
             deadline=settings.drain_deadline,
         )

@@ -311,6 +311,30 @@ async def test_the_latest_and_the_next_promised_streams_are_found(
     assert seen == expected
 
 
+async def test_the_next_streams_of_many_sessions_are_those_of_each(
+    streams: StreamRepository,
+) -> None:
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    positions: set[tuple[str, datetime | None]] = set()
+    for number in range(12):
+        session_id = f"ses_{number}"
+        for minute in range(number % 3):
+            started = begun + timedelta(minutes=minute)
+            one = await claimed(streams, session_id=session_id, started_at=started)
+            await end(streams, one, outcome("a") if number % 4 else None)
+            await streams.release(one, settlement=SETTLED)
+        await claimed(streams, session_id=session_id)  # promised to nobody
+        positions |= {(session_id, None), (session_id, begun)}
+    positions.discard(("ses_7", None))
+    found = {stream.id for stream in await streams.find_all_next(positions)}
+    singly = {(await streams.find_next(*position)) for position in positions}
+    assert {stream.id for stream in singly if stream is not None} <= found
+    assert {stream.session_id for stream in singly if stream is not None} == {
+        f"ses_{number}" for number in (1, 2, 5, 10, 11)
+    }
+    assert not await streams.find_all_next([("ses_0", None), ("ses_7", begun)])
+
+
 async def test_a_sessions_streams_are_removed_but_for_what_is_unsettled(
     streams: StreamRepository,
 ) -> None:

@@ -8,7 +8,7 @@ from waiting import until
 
 from aula_chat.domain.events import event_frame, number_of, split_frames
 from aula_chat.domain.readers import CutReason
-from aula_chat.services.stream_view import PIECE_BYTES, StreamView, follow
+from aula_chat.services.stream_view import PIECE_BYTES, Permit, StreamView, follow
 
 BUFFER = 4 * 1024
 TEXT = "x" * 1000
@@ -187,3 +187,18 @@ async def test_a_reader_gets_nothing_that_is_not_released() -> None:
     pair.view.append(chunk("str_a", 3, TEXT))
     await pair.take()
     assert pair.numbers == [1, 2]
+
+
+async def test_a_reader_whose_permit_is_withdrawn_is_ended_at_once_and_no_other() -> None:
+    view, permits, cut = StreamView("str_a"), (Permit(), Permit()), list[CutReason]()
+    withdrawn, other = (follow(view, permit=permit, cut=cut.append) for permit in permits)
+    async with asyncio.timeout(5):
+        waiting = [asyncio.create_task(anext(reader)) for reader in (withdrawn, other)]
+        await until(lambda: len(view._changed._waiters) == 2)
+        permits[0].withdraw()
+        assert b"not_renewed" in await waiting[0]
+        assert [piece async for piece in withdrawn] == []
+        assert not waiting[1].done()
+        view.release(view.append(event_frame("str_a", 1, "complete", {})))
+        assert b"complete" in await waiting[1]
+    assert cut == [CutReason.NOT_RENEWED]

@@ -23,7 +23,9 @@ from aula_chat.domain.streams import Phase, Stream
 from aula_chat.services.audience import Audience
 from aula_chat.services.conclusions import question_message
 from aula_chat.services.readers import Readers
+from aula_chat.services.stream_view import NOT_RENEWED, Permit
 from aula_chat.services.streams import Streams
+from aula_chat.services.upcoming import Upcoming
 from aula_common.clock import Clock
 from aula_common.errors import NotFoundError, UnavailableError
 from aula_common.logging import get_logger
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _HISTORY_MESSAGES = 100
-_NEXT_STREAM_SECONDS = 0.5
-_STILL_THERE_SECONDS = 2.0  # between two looks whether the session was deleted meanwhile
 
 
 class Observations:
@@ -51,6 +51,7 @@ class Observations:
         stored_streams: "StreamRepository",
         renewals: "ObservationRepository",
         streams: Streams,
+        upcoming: Upcoming,
         readers: Readers,
         audience: Audience,
         clock: Clock,
@@ -61,12 +62,12 @@ class Observations:
         self._stored_streams = stored_streams
         self._renewals = renewals
         self._streams = streams
+        self._upcoming = upcoming
         self._readers = readers
         self._audience = audience
         self._clock = clock
         self._lifetime = lifetime
         self._renewed_here: dict[str, float] = {}
-        self._draining = False
 
     async def owner_of(self, session_id: str) -> str:
         """Whose session it is. NotFoundError if it is nobody's."""
@@ -110,20 +111,18 @@ class Observations:
             raise NotFoundError
         await self.renew([observation_id])
         history = [] if last_event_id else await self._history(session, stream, asked_at)
+        permit = Permit()
         events = self._events(
             session_id,
             stream,
             after,
             seen,
             history,
+            permit=permit,
             wait_for_next=wait_for_next,
             with_text=with_text,
         )
-        return self._while_renewed(session_id, observation_id, events)
-
-    def drain(self) -> None:
-        """Send away those who wait for a next stream: this process is about to end."""
-        self._draining = True
+        return self._while_renewed(session_id, observation_id, permit, events)
 
     async def _position(
         self, session_id: str, last_event_id: str | None
@@ -161,6 +160,7 @@ class Observations:
         seen: datetime | None,
         history: Sequence[Message],
         *,
+        permit: Permit,
         wait_for_next: bool,
         with_text: bool,
     ) -> AsyncGenerator[bytes, None]:
@@ -175,90 +175,64 @@ class Observations:
             if stream is None:
                 if not wait_for_next:
                     return
-                upcoming = await self._next_stream(session_id, seen)
+                upcoming = await self._upcoming.next(session_id, seen, permit)
                 if isinstance(upcoming, CutReason):
                     self._readers.cut(upcoming)
-                    yield _GONE if upcoming is CutReason.GONE else _SENT_AWAY
+                    yield _NOTICES[upcoming]
                     return
                 stream = upcoming
             last = b""
-            frames = self._streams.follow_stream(stream, after, kind=ReaderKind.OBSERVER)
+            frames = self._streams.follow_stream(
+                stream, after, kind=ReaderKind.OBSERVER, permit=permit
+            )
             async with aclosing(frames):
                 async for last in frames:
                     yield last if with_text else b"".join(map(without_text, split_frames(last)))
             if last and not any(map(is_terminal, split_frames(last))):
-                return  # it was told to come back
+                return  # it was told why
             seen, stream, after = stream.started_at, None, 0
 
-    async def _next_stream(self, session_id: str, seen: datetime | None) -> Stream | CutReason:
-        """The first stream after `seen`, however short it was; else why there won't be one.
-
-        SENT_AWAY when the process drains, GONE when the session was deleted.
-        """
-        looks_at = self._clock.monotonic()
-        while not self._draining:
-            try:
-                found = await self._stored_streams.find_next(session_id, seen)
-                if found is not None:
-                    return found
-                if self._clock.monotonic() >= looks_at:
-                    looks_at = self._clock.monotonic() + _STILL_THERE_SECONDS
-                    if await self._sessions.find(session_id) is None:
-                        return CutReason.GONE
-            except UnavailableError:
-                pass  # neither says anything about the session
-            await self._clock.sleep(_NEXT_STREAM_SECONDS)
-        return CutReason.SENT_AWAY
-
     async def _while_renewed(
-        self, session_id: str, observation_id: str, events: AsyncGenerator[bytes, None]
+        self,
+        session_id: str,
+        observation_id: str,
+        permit: Permit,
+        events: AsyncGenerator[bytes, None],
     ) -> AsyncGenerator[bytes, None]:
-        """The events, until the observation is no longer renewed."""
-        with self._audience.observing(session_id, observation_id):
-            async with aclosing(self._until_lapsed(observation_id, events)) as observed:
-                async for data in observed:
-                    yield data
+        """The events, while somebody is there, whose permit ends when it is no longer renewed.
 
-    async def _until_lapsed(
-        self, observation_id: str, events: AsyncGenerator[bytes, None]
-    ) -> AsyncGenerator[bytes, None]:
-        expiry = asyncio.create_task(self._expire(observation_id), name="watch an observation")
-        upcoming: asyncio.Task[bytes] | None = None
+        A task for the observation and none for an event: there may be hundreds of observers.
+        """
+        expiry = asyncio.create_task(self._expire(observation_id, permit), name="watch observation")
         try:
-            while True:
-                upcoming = asyncio.create_task(_next(events), name="next event observed")
-                await asyncio.wait({upcoming, expiry}, return_when=asyncio.FIRST_COMPLETED)
-                if expiry.done():
-                    self._readers.cut(CutReason.NOT_RENEWED)
-                    yield notice_frame("ended", {"reason": "not_renewed"})
-                    return
-                try:
-                    yield upcoming.result()
-                except StopAsyncIteration:
-                    return
+            with self._audience.observing(session_id, observation_id):
+                async with aclosing(events):
+                    async for data in events:
+                        yield data
         finally:
-            pending = [task for task in (expiry, upcoming) if task is not None]
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-            await events.aclose()
+            expiry.cancel()
+            await asyncio.gather(expiry, return_exceptions=True)
 
-    async def _expire(self, observation_id: str) -> None:
-        """Return when the observation was not renewed in time, here or at another replica."""
-        while True:
+    async def _expire(self, observation_id: str, permit: Permit) -> None:
+        """Withdraw the permit when it was not renewed in time, here or at another replica."""
+        alive = True
+        while alive:
             await self._clock.sleep(self._lifetime / 3)
             renewed_at = self._renewed_here.get(observation_id, float("-inf"))
             if self._clock.monotonic() - renewed_at < self._lifetime:
                 continue
             try:
-                if not await self._renewals.alive(observation_id):
-                    return
+                alive = await self._renewals.alive(observation_id)
             except UnavailableError:
-                return
+                alive = False
+        permit.withdraw()
 
 
-_SENT_AWAY = notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})
-_GONE = notice_frame("ended", {"reason": "gone"})
+_NOTICES = {
+    CutReason.SENT_AWAY: notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000}),
+    CutReason.GONE: notice_frame("ended", {"reason": "gone"}),
+    CutReason.NOT_RENEWED: NOT_RENEWED,
+}
 
 
 def _history_frames(messages: Sequence[Message], *, with_text: bool) -> Iterator[bytes]:
@@ -271,7 +245,3 @@ def _history_frames(messages: Sequence[Message], *, with_text: bool) -> Iterator
             data["content"] = message.content
         yield notice_frame("history", data)
     yield notice_frame("history-end", {})
-
-
-async def _next(events: AsyncGenerator[bytes, None]) -> bytes:
-    return await anext(events)

@@ -47,7 +47,7 @@ class StreamView:
         """Let readers see the frames up to that number."""
         if number > self.released:
             self.released = min(number, len(self.frames))
-            self._wake()
+            self.wake()
 
     def behind(self, position: int) -> int:
         """The released bytes after that number."""
@@ -64,23 +64,23 @@ class StreamView:
         """Tell the readers that the log is away, or that it is back."""
         if degraded != self.degraded:
             self.degraded = degraded
-            self._wake()
+            self.wake()
 
     def count_observers(self, count: int) -> None:
         """Tell the student's own readers how many observe the session."""
         if count != self.observers:
             self.observers = count
-            self._wake()
+            self.wake()
 
     def abandon(self) -> None:
         """Send the readers away to come back: this process no longer knows how it goes on."""
         self.abandoned = True
-        self._wake()
+        self.wake()
 
     def close(self, frame: bytes) -> None:
         """End the readers with this frame, where the log no longer can."""
         self.closing = frame
-        self._wake()
+        self.wake()
 
     async def changed(self) -> None:
         """Wait until there is something new to see."""
@@ -91,15 +91,35 @@ class StreamView:
         while not (self.ended or self.abandoned):
             await self.changed()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have all readers look what is new."""
         event, self._changed = self._changed, asyncio.Event()
         event.set()
+
+
+class Permit:
+    """Lets somebody read, until it is withdrawn."""
+
+    def __init__(self) -> None:
+        self.valid = True
+        self._view: StreamView | None = None
+
+    def withdraw(self) -> None:
+        """End the reader, at once where it waits for a stream's next event."""
+        self.valid = False
+        if self._view is not None:
+            self._view.wake()
+
+    def reads(self, view: StreamView) -> None:
+        """Name what the reader waits for now."""
+        self._view = view
 
 
 async def follow(
     view: StreamView,
     after: int = 0,
     *,
+    permit: Permit | None = None,
     buffer_bytes: int | None = None,
     cut: Callable[[CutReason], None] | None = None,
     tell_observers: bool = False,
@@ -107,7 +127,8 @@ async def follow(
     """The frames after that number as they come, to the terminal one, in bounded pieces.
 
     Unnumbered notices tell `degraded`, how many observe if `tell_observers` (none until told), and
-    `reconnect` where this ends without a terminal event; `cut` then hears why. A reader takes the
+    `reconnect` or `ended` where this ends without a terminal event; `cut` then hears why. A reader
+    whose `permit` is withdrawn gets nothing more. A reader takes the
     next piece when its socket has taken the last. It is too slow if more than `buffer_bytes` were
     released meanwhile that it has not got. What was there when it came, or came in one go while it
     waited, doesn't count until it has been level with that; nor does anything once the stream has
@@ -116,7 +137,12 @@ async def follow(
     position, told, observers = after, False, 0
     reason: CutReason | None
     level: int | None = None  # up to here nothing is the reader's own delay
+    if permit is not None:
+        permit.reads(view)
     while not (view.ended and position >= view.released):  # nothing follows the terminal event
+        if permit is not None and not permit.valid:
+            reason, notice = CutReason.NOT_RENEWED, NOT_RENEWED
+            break
         if view.degraded and not told:
             yield notice_frame("degraded", {})
         told = view.degraded
@@ -153,5 +179,6 @@ async def follow(
     yield notice
 
 
+NOT_RENEWED = notice_frame("ended", {"reason": "not_renewed"})
 _SLOW = notice_frame("reconnect", {"reason": "slow", "retryAfterMs": 1000})
 _SENT_AWAY = notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})

@@ -1,7 +1,7 @@
 """The chat sessions."""
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +33,12 @@ class SessionRepository:
     async def find_owned(self, session_id: str, user_id: str) -> Session | None:
         """The session of that id, if it is that person's."""
         return await self._find({"_id": session_id, "userId": user_id})
+
+    async def find_existing(self, session_ids: Collection[str]) -> set[str]:
+        """Those of these sessions that are there and not being erased."""
+        query = {"_id": {"$in": list(session_ids)}, "userId": {"$ne": _NOBODY}}
+        with mongo_errors():
+            return {document["_id"] async for document in self._sessions.find(query, {"_id": 1})}
 
     async def page(
         self,

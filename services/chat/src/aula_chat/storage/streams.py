@@ -4,7 +4,7 @@ Leases are milliseconds of the database's own clock, and every write that matter
 conditional update on the fence, so that no process's clock and no sleeper decides anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +42,15 @@ _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 # the database has not seen yet is refused by the fence
 _GIVEN_UP_MS = 0
 _GIVEN_UP: Document = {"leaseMs": _GIVEN_UP_MS, "fence": {"$add": ["$fence", 1]}}
+# what is merely claimed is promised to nobody
+_PROMISED: Document = {
+    "$or": [{"phase": str(Phase.RUNNING)}, {"outcome.status": {"$exists": True}}]
+}
+
+
+def _later(session_id: str, after: datetime | None) -> Document:
+    later = {} if after is None else {"startedAt": {"$gt": after}}
+    return {"sessionId": session_id, **later}
 
 
 def _lease(seconds: float) -> Document:
@@ -216,16 +225,21 @@ class StreamRepository:
 
     async def find_next(self, session_id: str, after: datetime | None) -> Stream | None:
         """The session's first promised stream that started later than `after`."""
-        query: Document = {
-            "sessionId": session_id,
-            "$or": [{"phase": str(Phase.RUNNING)}, {"outcome.status": {"$exists": True}}],
-        }
-        if after is not None:
-            query["startedAt"] = {"$gt": after}
+        query = {**_PROMISED, **_later(session_id, after)}
         with mongo_errors():
             async for document in self._streams.find(query).sort("startedAt", ASCENDING).limit(1):
                 return to_stream(document)
         return None
+
+    async def find_all_next(
+        self, positions: Collection[tuple[str, datetime | None]]
+    ) -> list[Stream]:
+        """The promised streams of these sessions that started later, those of each in order."""
+        later = [_later(session_id, after) for session_id, after in positions]
+        with mongo_errors():
+            cursor = self._streams.find({"$and": [{"$or": later}, _PROMISED]})
+            found = [to_stream(document) async for document in cursor]
+        return sorted(found, key=lambda stream: stream.started_at)
 
     async def give_up(
         self, owner: str, checkpoints: Sequence[tuple[Stream, Checkpoint]] = ()
