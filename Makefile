@@ -16,6 +16,8 @@ SERVICES := auth accounting chat monitoring
 SOURCES := $(wildcard libs/*/src services/*/src) conftest.py
 TESTS := $(wildcard libs/*/tests services/*/tests) tests
 ARGS ?=
+# each worker has servers of its own; the tests of a file share a worker
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help setup run demo status down test test-faults test-deep soak bench-accounting lint format types check openapi lock clean
 
@@ -51,7 +53,7 @@ down: $(STAMP) ## Stop the platform from another terminal
 	@$(BIN)/aula down $(ARGS)
 
 test: $(STAMP) ## Run all tests against real servers (ARGS=path or -k name)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-faults: $(STAMP) ## Run the whole table of faults by phase (ARGS='-k killed_later' for a part)
 	$(BIN)/pytest tests/faults -m "deep or not deep" $(ARGS)
