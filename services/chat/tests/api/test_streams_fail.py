@@ -3,7 +3,7 @@
 import math
 from asyncio import gather
 
-from chat_builders import HAIKU, SONNET, TITAN, Chat, numbers_of, text_of
+from chat_builders import HAIKU, SONNET, Chat, numbers_of, text_of
 from waiting import eventually
 
 
@@ -37,17 +37,6 @@ async def test_a_throttled_model_is_replaced_and_the_answering_one_is_paid(chat:
     )
     metadata = (await student.messages(session_id))[1]["metadata"]
     assert (metadata["requestedModel"], metadata["actualModelUsed"]) == (SONNET, HAIKU)
-
-
-async def test_a_fallback_with_a_smaller_window_gets_what_fits(chat: Chat) -> None:
-    student = await chat.student(credits=10_000, tier="pro")
-    session_id = await student.new_session()
-    for part in range(4):
-        await student.ask(session_id, f"{part} {'word ' * 1900} [[pace=0 tokens=3]]")
-    faults = "[[fault=throttled model=anthropic.claude-3]]"
-    events = await student.ask(session_id, f"{faults} Hi [[pace=0 tokens=5]]")
-    assert events[1].json()["model"] == TITAN
-    assert events[-1].event == "complete"
 
 
 async def test_no_model_at_all_costs_nothing_and_says_so(chat: Chat) -> None:

@@ -59,11 +59,12 @@ async def test_an_answer_counts_once_and_names_an_untitled_session(
     later = MOMENT + timedelta(minutes=1)
     for stream_id in ("str_a", "str_a", "str_b"):
         await sessions.record_answer(
-            one.id, stream_id=stream_id, tokens=5, title=f"$title {stream_id}", at=later
+            one.id, stream_id=stream_id, position=2, tokens=5, title=f"$title {stream_id}", at=later
         )
     found = await sessions.find(one.id)
     assert found is not None
     assert (found.total_tokens_used, found.title, found.updated_at) == (10, "$title str_a", later)
+    assert found.last_position == 2
 
 
 async def test_sessions_are_listed_newest_first_and_searched_literally(

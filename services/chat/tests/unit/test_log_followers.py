@@ -106,6 +106,18 @@ async def test_a_log_is_followed_to_its_terminal_event() -> None:
         assert [number_of(frame) for frame in seen] == [1, 2, 3]
 
 
+async def test_readers_elsewhere_are_told_what_the_document_says_was_left_out() -> None:
+    async with open_stand() as stand:
+        running = stand.running()
+        late = replace(running, dropped_messages=7)  # the first look may come before the promise
+        with stand.followers.following(running) as view, stand.followers.following(late):
+            pass
+        assert view.dropped == 7
+        with stand.followers.following(late) as view, stand.followers.following(running):
+            pass
+        assert view.dropped == 7
+
+
 async def test_a_gap_is_not_shown_until_it_is_filled() -> None:
     async with open_stand() as stand:
         running = stand.running()

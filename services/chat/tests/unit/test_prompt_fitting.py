@@ -1,55 +1,109 @@
 """What of a conversation a model is given, and what sessions are called."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aula_chat.domain.language_models import Turn
+from aula_chat.domain.language_models import Turn, merge_turns
 from aula_chat.domain.models import (
     CATALOGUE,
     CLAUDE_3_OPUS,
     CLAUDE_3_SONNET,
     LLAMA_2_13B,
+    Model,
     fallbacks_of,
     find_model,
     model_of,
     models_for,
 )
-from aula_chat.domain.prompts import fit
+from aula_chat.domain.prompts import Conversation, fit, holds
 from aula_chat.domain.sessions import UNTITLED, title_from
-from aula_chat.domain.tokens import estimate_prompt, estimate_tokens
+from aula_chat.domain.tokens import estimate_prompt
 
+SIZES = st.sampled_from([0, 1, 2, 3, 28, 29, 30, 31, 44, 45, 46, 60, 90])
 TURNS = st.lists(
-    st.builds(Turn, role=st.sampled_from(["user", "assistant"]), text=st.text(max_size=4000)),
+    st.builds(
+        lambda role, size, letter: Turn(role=role, text=size * letter),
+        st.sampled_from(["user", "assistant"]),
+        SIZES,
+        st.sampled_from(["x", "ä", " "]),
+    ),
     max_size=12,
 )
 
 
-@given(TURNS, st.text(min_size=1, max_size=6000).filter(str.strip), st.sampled_from(CATALOGUE))
-def test_a_fitted_prompt_alternates_ends_with_the_question_and_leaves_room(
-    earlier: list[Turn], question: str, model: object
+def small(window: int) -> Model:
+    """A model whose window holds a few words."""
+    return replace(model_of(LLAMA_2_13B), context_window=window)
+
+
+def talk(turns: Sequence[Turn], earlier: int = 0) -> Conversation:
+    return Conversation(turns=tuple(turns), earlier=earlier, last_position=earlier + len(turns))
+
+
+def cost(turns: Sequence[Turn]) -> int:
+    return estimate_prompt(turn.text for turn in turns)
+
+
+@given(TURNS, SIZES.filter(bool), st.integers(min_value=30, max_value=200))
+def test_a_prompt_is_the_newest_messages_that_fit_and_always_the_question(
+    turns: list[Turn], size: int, window: int
 ) -> None:
-    chosen = next(known for known in CATALOGUE if known == model)
-    context = fit([*earlier, Turn(role="user", text=question)], chosen)
-    roles = [turn.role for turn in context.turns]
-    assert roles == ["user" if index % 2 == 0 else "assistant" for index in range(len(roles))]
-    assert context.turns[-1].text.endswith(question)
-    assert context.max_output_tokens <= min(chosen.max_output_tokens, 2000)
-    if context.dropped < len(earlier):
-        kept = sum(estimate_tokens(turn.text) for turn in earlier[context.dropped :])
-        room = chosen.context_window - context.max_output_tokens
-        assert kept + estimate_tokens(question) <= room
+    model, question = small(window), "?" * size
+    context = fit(talk(turns), question, model)
+    # tried out: the longest end of the conversation that leaves room for the answer
+    ends = [merge_turns((*turns[at:], Turn("user", question))) for at in range(len(turns) + 1)]
+    fitting = [end for end in ends if cost(end) + context.max_output_tokens <= window]
+    if holds(model, question):
+        assert context.turns == max(fitting, key=cost)
+        assert context.input_tokens == cost(context.turns) <= model.prompt_room
+    else:
+        assert fitting == []
+        assert context.turns == (Turn("user", question),)
+    assert context.max_output_tokens == min(2000, window // 2)
 
 
-def test_the_oldest_turns_are_dropped_first() -> None:
-    turns = [Turn(role="user", text=str(number) * 3000) for number in range(8)]
-    context = fit(turns, model_of(LLAMA_2_13B))
-    assert context.dropped == 6
-    assert context.turns[0].text.startswith("6")
+@given(TURNS, st.integers(min_value=0, max_value=99), st.integers(min_value=30, max_value=200))
+def test_dropped_are_all_messages_before_the_first_that_is_given(
+    turns: list[Turn], earlier: int, window: int
+) -> None:
+    context = fit(talk(turns, earlier), "?", small(window))
+    whole = merge_turns((*turns, Turn("user", "?")))
+    if context.dropped == 0:
+        assert earlier == 0
+        assert context.turns == whole
+        return
+    left = turns[context.dropped - earlier :]
+    assert context.turns == merge_turns((*left, Turn("user", "?")))
+    assert not left or (left[0].role == "user" and left[0].text.strip())
+
+
+def test_an_answer_whose_question_is_left_out_is_left_out_too() -> None:
+    turns = [Turn("user", "q" * 90), Turn("assistant", "a"), Turn("user", "b")]
+    context = fit(talk(turns), "c", small(60))
+    assert context.turns == (Turn("user", "b\n\nc"),)
+    assert context.dropped == 2
+
+
+def test_an_answer_whose_question_was_deleted_is_no_sign_of_a_full_window() -> None:
+    context = fit(talk([Turn("assistant", "a"), Turn("user", "b")]), "c", small(60))
+    assert (context.turns, context.dropped) == ((Turn("user", "b\n\nc"),), 0)
+
+
+def test_a_model_holds_a_question_that_leaves_it_room_to_answer() -> None:
+    llama = model_of(LLAMA_2_13B)
+    assert llama.prompt_room == 4096 - 2000
+    assert holds(llama, "x" * 3 * llama.prompt_room)
+    assert not holds(llama, "x" * (3 * llama.prompt_room + 1))
+    assert not holds(llama, "ä" * 2 * llama.prompt_room)
+    assert all(holds(model, "x" * 6000) for model in CATALOGUE)
 
 
 def test_turns_of_one_role_in_a_row_become_one() -> None:
-    turns = [Turn(role="user", text="a"), Turn(role="assistant", text=" "), Turn("user", "b")]
-    context = fit(turns, model_of(CLAUDE_3_SONNET))
+    turns = [Turn(role="user", text="a"), Turn(role="assistant", text=" ")]
+    context = fit(talk(turns), "b", model_of(CLAUDE_3_SONNET))
     assert context.turns == (Turn(role="user", text="a\n\nb"),)
 
 

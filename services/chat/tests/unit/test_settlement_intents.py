@@ -5,6 +5,7 @@ from stream_builders import outcome, reservation, stream
 
 from aula_chat.domain.language_models import TokenUsage
 from aula_chat.domain.messages import MessageStatus
+from aula_chat.domain.models import CLAUDE_3_SONNET, TITAN_EXPRESS
 from aula_chat.domain.streams import (
     MAX_REPORTED_TOKENS,
     SettlementKind,
@@ -31,6 +32,17 @@ def test_an_explicit_zero_is_zero() -> None:
 def test_without_usage_the_prompts_estimate_and_the_shown_text_count(status: MessageStatus) -> None:
     intent = intent_of(outcome("äöü" * 5, usage=None, status=status), reservation())
     assert (intent.input_tokens, intent.output_tokens) == (100, 10)
+
+
+def test_without_usage_no_model_costs_more_than_it_can_read() -> None:
+    long = reservation(input_tokens=150_000)
+    for model_id, read in (
+        (TITAN_EXPRESS, 8192 - 2000),
+        (CLAUDE_3_SONNET, 150_000),
+        ("gone", 150_000),
+    ):
+        intent = intent_of(outcome("abc", usage=None, model_id=model_id), long)
+        assert (intent.model_id, intent.input_tokens) == (model_id, read)
 
 
 @pytest.mark.parametrize("status", list(MessageStatus))

@@ -76,7 +76,9 @@ async def show_session(
 ) -> SessionView:
     """A session with its newest 100 messages."""
     session = await services.sessions.find(caller, session_id)
-    messages = await services.messages.newest(session.id, _NEWEST)
+    messages = await services.messages.newest(
+        session.id, _NEWEST, last_position=session.last_position
+    )
     return SessionView.of(session, messages, await services.sessions.running_stream(session.id))
 
 
@@ -91,7 +93,9 @@ async def change_session(
     session = await services.sessions.update(
         caller, session_id, title=body.title, model_id=body.model_id
     )
-    messages = await services.messages.newest(session.id, _NEWEST)
+    messages = await services.messages.newest(
+        session.id, _NEWEST, last_position=session.last_position
+    )
     return SessionView.of(session, messages, None)
 
 

@@ -91,5 +91,7 @@ async def show_user_session(
 ) -> SessionView:
     """A person's session with its newest 100 messages."""
     session = await services.sessions.find_of(user_id, session_id)
-    messages = await services.messages.newest(session.id, _NEWEST)
+    messages = await services.messages.newest(
+        session.id, _NEWEST, last_position=session.last_position
+    )
     return SessionView.of(session, messages, await services.sessions.running_stream(session.id))

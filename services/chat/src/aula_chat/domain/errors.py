@@ -40,6 +40,13 @@ class ModelUnknownError(InvalidFieldError):
         super().__init__("modelId", "is not a model that you may use")
 
 
+class QuestionTooLongError(InvalidFieldError):
+    """The model can't read the message, even with nothing before it. `limit`: UTF-8 bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("message", f"is longer than the {limit} bytes that this model can read")
+
+
 class EventIdInvalidError(MalformedRequestError):
     """`Last-Event-ID` names no event of this session."""
 

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from aula_common.errors import AulaError
 
+TURNS_JOINED_BY = "\n\n"
+
 
 class FinishReason(StrEnum):
     """Why an answer ended, by its model's own account."""
@@ -146,7 +148,7 @@ def merge_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:
         if not turn.text.strip() or (not merged and turn.role != "user"):
             continue
         if merged and merged[-1].role == turn.role:
-            merged[-1] = Turn(role=turn.role, text=f"{merged[-1].text}\n\n{turn.text}")
+            merged[-1] = Turn(role=turn.role, text=merged[-1].text + TURNS_JOINED_BY + turn.text)
         else:
             merged.append(turn)
     return tuple(merged)

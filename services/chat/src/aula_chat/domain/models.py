@@ -32,6 +32,16 @@ class Model:
     description: str
     fallbacks: tuple[str, ...] = ()
 
+    @property
+    def answer_allowance(self) -> int:
+        """How long an answer may be; never more than half of the window."""
+        return min(DEFAULT_OUTPUT_TOKENS, self.max_output_tokens, self.context_window // 2)
+
+    @property
+    def prompt_room(self) -> int:
+        """What of the window is left for the prompt."""
+        return self.context_window - self.answer_allowance
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
@@ -114,6 +124,15 @@ def find_model(model_id: str, *, tier: str) -> Model:
 def model_of(model_id: str) -> Model:
     """The model of the catalogue that a reservation names. KeyError if it names none."""
     return _BY_ID[model_id]
+
+
+def readable_by(model_id: str, tokens: int) -> int:
+    """So many tokens of a prompt, or what that model is given of them at most.
+
+    A model that has left the catalogue is taken for able to read them all.
+    """
+    model = _BY_ID.get(model_id)
+    return tokens if model is None else min(tokens, model.prompt_room)
 
 
 def models_for(tier: str) -> tuple[Model, ...]:

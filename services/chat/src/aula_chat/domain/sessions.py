@@ -10,7 +10,10 @@ UNTITLED = "New chat"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A conversation. `metadata` holds source, userAgent, projectId, taskId as they were given."""
+    """A conversation. `metadata` holds source, userAgent, projectId, taskId as they were given.
+
+    `last_position` is that of the newest answer, which may be deleted since; 0 if it isn't known.
+    """
 
     id: str
     user_id: str
@@ -21,6 +24,7 @@ class Session:
     metadata: Mapping[str, str] = field(default_factory=dict)
     last_tokens_used: int = 0
     total_tokens_used: int = 0
+    last_position: int = 0
 
 
 def title_from(text: str) -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from aula_chat.domain.language_models import TokenUsage
 from aula_chat.domain.messages import MessageStatus
+from aula_chat.domain.models import readable_by
 from aula_chat.domain.sessions import Session
 from aula_chat.domain.tokens import estimate_tokens
 from aula_common.ids import new_id
@@ -115,7 +116,8 @@ class Stream:
     """The stream document: the claim on the session, and all that recovery needs.
 
     `ended_at` is when its text was whole, `released_at` when its session was free again: settling
-    lies between, and only then does the log get its end.
+    lies between, and only then does the log get its end. `dropped_messages` is how many were left
+    out of the prompt for the first model.
     """
 
     id: str
@@ -134,6 +136,7 @@ class Stream:
     started_at: datetime
     ended_at: datetime | None = None
     released_at: datetime | None = None
+    dropped_messages: int = 0
     last_number: int | None = None
     checkpoint: Checkpoint = Checkpoint()
     outcome: Outcome | None = None
@@ -192,8 +195,9 @@ def intent_of_refusal(reservation: Reservation, reason: str) -> SettlementIntent
 def intent_of(outcome: Outcome, reservation: Reservation) -> SettlementIntent:
     """What an outcome costs.
 
-    The provider's own usage wins, zero too; without it the estimate of the prompt and the
-    tokens of the text that was made; nothing when there is no text.
+    The provider's own usage wins, zero too; without it the estimate of the prompt, of which a
+    fallback with a smaller window was given less, and the tokens of the text that was made;
+    nothing when there is no text.
     """
     finished = outcome.status in {MessageStatus.COMPLETE, MessageStatus.STOPPED}
     if outcome.usage is not None:
@@ -202,7 +206,8 @@ def intent_of(outcome: Outcome, reservation: Reservation) -> SettlementIntent:
             min(outcome.usage.output_tokens, MAX_REPORTED_TOKENS),
         )
     elif outcome.text:
-        used = TokenUsage(reservation.input_tokens, estimate_tokens(outcome.text))
+        read = readable_by(outcome.model_id, reservation.input_tokens)
+        used = TokenUsage(read, estimate_tokens(outcome.text))
     else:
         used = TokenUsage(0, 0)
     counted = outcome.usage is not None

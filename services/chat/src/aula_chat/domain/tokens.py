@@ -15,6 +15,11 @@ def estimate_tokens(text: str) -> int:
     return math.ceil(len(text.encode()) / _BYTES_PER_TOKEN)
 
 
+def bytes_within(tokens: int) -> int:
+    """How many UTF-8 bytes are estimated at no more than so many tokens."""
+    return tokens * _BYTES_PER_TOKEN
+
+
 def estimate_prompt(texts: Iterable[str]) -> int:
     """About how many tokens a prompt of these texts has, one at least."""
     return max(1, math.ceil(sum(len(text.encode()) for text in texts) / _BYTES_PER_TOKEN))

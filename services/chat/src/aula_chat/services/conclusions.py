@@ -216,6 +216,7 @@ class Conclusions:
         await self._sessions.record_answer(
             ended.session_id,
             stream_id=ended.id,
+            position=ended.position + 1,
             tokens=ended.intent.output_tokens if ended.intent else 0,
             title=title_from(ended.question),
             at=ended.ended_at or self._clock.now(),

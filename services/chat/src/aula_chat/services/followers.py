@@ -89,6 +89,7 @@ class LogFollowers:
             quiet=self._quiet if stream.live else 0,
         )
         followed = self._followed.setdefault(stream.id, new)
+        followed.view.trim(max(followed.view.dropped, stream.dropped_messages))
         followed.users += 1
         if self._sends_away:
             followed.view.abandon()

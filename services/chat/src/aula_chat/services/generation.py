@@ -18,12 +18,11 @@ from aula_chat.domain.language_models import (
     ProviderRejectedError,
     TextDelta,
     TokenUsage,
-    Turn,
 )
 from aula_chat.domain.messages import MessageStatus
 from aula_chat.domain.models import model_of
 from aula_chat.domain.ports import CreditAccounts
-from aula_chat.domain.prompts import fit
+from aula_chat.domain.prompts import Conversation, fit
 from aula_chat.domain.streams import Outcome, StreamCode
 from aula_chat.domain.tokens import estimate_tokens
 from aula_chat.services.conclusions import Conclusions, terminal_event
@@ -66,7 +65,7 @@ class Generator:
         self._checkpoint_every = checkpoint_every
         self._progress_every = progress_every
 
-    async def run(self, live: LiveStream, turns: tuple[Turn, ...]) -> None:
+    async def run(self, live: LiveStream, conversation: Conversation) -> None:
         """Write the answer to its end, whatever happens; returns when it is stored and told.
 
         The stream's `interrupt_asked`, which the end of the process sets, ends it as interrupted.
@@ -85,7 +84,7 @@ class Generator:
         keeping = asyncio.create_task(self._keep(live), name="keep a lease")
         reporting = asyncio.create_task(self._report(live, answer), name="report progress")
         try:
-            outcome = await self._outcome(live, answer, turns)
+            outcome = await self._outcome(live, answer, conversation)
             stored = await self._conclusions.conclude(
                 stream, outcome, last_number=len(live.view.frames)
             )
@@ -104,9 +103,13 @@ class Generator:
             reporting.cancel()
             await asyncio.gather(keeping, reporting, return_exceptions=True)
 
-    async def _outcome(self, live: LiveStream, answer: Answer, turns: tuple[Turn, ...]) -> Outcome:
+    async def _outcome(
+        self, live: LiveStream, answer: Answer, conversation: Conversation
+    ) -> Outcome:
         """Generate until the answer is whole, or stopped, or broken off."""
-        generating = asyncio.create_task(self._generate(live, answer, turns), name="ask a model")
+        generating = asyncio.create_task(
+            self._generate(live, answer, conversation), name="ask a model"
+        )
         ends = (live.stop_asked, live.interrupt_asked, live.fenced)
         tasks = [generating, *(asyncio.create_task(end.wait(), name="watch") for end in ends)]
         try:
@@ -157,12 +160,16 @@ class Generator:
             code=code,
         )
 
-    async def _generate(self, live: LiveStream, answer: Answer, turns: tuple[Turn, ...]) -> None:
-        """Ask the models in order until one begins to answer; that one writes to the end."""
+    async def _generate(self, live: LiveStream, answer: Answer, conversation: Conversation) -> None:
+        """Ask the models in order until one begins to answer; that one writes to the end.
+
+        Each is given as much as its own window holds.
+        """
         reservation = live.stream.reservation
         for index, model_id in enumerate(reservation.model_ids):
             answer.model_id = model_id
-            context = fit(turns, model_of(model_id))
+            context = fit(conversation, live.stream.question, model_of(model_id))
+            live.view.trim(context.dropped)
             prompt = Prompt(
                 model_id=model_id,
                 turns=context.turns,

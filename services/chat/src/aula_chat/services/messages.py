@@ -28,12 +28,17 @@ class Messages:
         self, principal: Principal, session_id: str, *, offset: int, limit: int
     ) -> tuple[list[Message], int]:
         """A page of the session's messages, oldest first, and how many there are."""
-        await self._sessions.find(principal, session_id)
-        return await self._messages.page(session_id, offset=offset, limit=limit)
+        session = await self._sessions.find(principal, session_id)
+        return await self._messages.page(
+            session_id, offset=offset, limit=limit, last_position=session.last_position
+        )
 
-    async def newest(self, session_id: str, limit: int) -> list[Message]:
-        """The newest messages of a session that the caller may see, oldest of them first."""
-        return await self._messages.newest(session_id, limit)
+    async def newest(self, session_id: str, limit: int, *, last_position: int = 0) -> list[Message]:
+        """The newest messages of a session that the caller may see, oldest of them first.
+
+        `last_position` is the session's, which makes it cheap where there are many.
+        """
+        return await self._messages.newest(session_id, limit, last_position=last_position)
 
     async def count(self, session_ids: list[str]) -> dict[str, int]:
         """How many messages each of these sessions has."""

@@ -145,7 +145,9 @@ class Observations:
         self, session: Session, stream: Stream | None, asked_at: datetime
     ) -> list[Message]:
         """The earlier messages, and the question that is being answered."""
-        stored = await self._messages.newest(session.id, _HISTORY_MESSAGES)
+        stored = await self._messages.newest(
+            session.id, _HISTORY_MESSAGES, last_position=session.last_position
+        )
         if stream is None:
             # what came meanwhile is seen as a stream
             return [message for message in stored if message.created_at <= asked_at]

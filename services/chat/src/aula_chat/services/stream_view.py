@@ -27,6 +27,7 @@ class StreamView:
         self.released = 0
         self.degraded = False
         self.observers = 0
+        self.dropped = 0
         self.abandoned = False
         self.closing: bytes | None = None
         self._changed = asyncio.Event()
@@ -70,6 +71,12 @@ class StreamView:
         """Tell the student's own readers how many observe the session."""
         if count != self.observers:
             self.observers = count
+            self.wake()
+
+    def trim(self, dropped: int) -> None:
+        """Tell the readers how many messages the model is not given."""
+        if dropped != self.dropped:
+            self.dropped = dropped
             self.wake()
 
     def abandon(self) -> None:
@@ -126,15 +133,15 @@ async def follow(
 ) -> AsyncGenerator[bytes, None]:
     """The frames after that number as they come, to the terminal one, in bounded pieces.
 
-    Unnumbered notices tell `degraded`, how many observe if `tell_observers` (none until told), and
-    `reconnect` or `ended` where this ends without a terminal event; `cut` then hears why. A reader
-    whose `permit` is withdrawn gets nothing more. A reader takes the
-    next piece when its socket has taken the last. It is too slow if more than `buffer_bytes` were
-    released meanwhile that it has not got. What was there when it came, or came in one go while it
-    waited, doesn't count until it has been level with that; nor does anything once the stream has
-    ended, as no more will come.
+    Unnumbered notices tell `degraded`, how many messages were `trimmed` off the prompt, how many
+    observe if `tell_observers` (none until told, of both), and `reconnect` or `ended` where this
+    ends without a terminal event; `cut` then hears why. A reader whose `permit` is withdrawn ends.
+    A reader takes the next piece when its socket has taken the last. It is too slow if more than
+    `buffer_bytes` were released meanwhile that it has not got. What was there when it came, or came
+    in one go while it waited, doesn't count until it has been level with that; nor does anything
+    once the stream has ended, as no more will come.
     """
-    position, told, observers = after, False, 0
+    position, told, dropped, observers = after, False, 0, 0
     reason: CutReason | None
     level: int | None = None  # up to here nothing is the reader's own delay
     if permit is not None:
@@ -146,6 +153,10 @@ async def follow(
         if view.degraded and not told:
             yield notice_frame("degraded", {})
         told = view.degraded
+        if view.dropped != dropped:
+            dropped = view.dropped
+            yield notice_frame("trimmed", {"droppedMessages": dropped})
+            continue  # as below
         if tell_observers and view.observers != observers:
             observers = view.observers
             yield notice_frame("observers", {"count": observers})

@@ -10,16 +10,17 @@ from aula_chat.domain.errors import (
     EventIdInvalidError,
     FenceLostError,
     NothingStreamsError,
+    QuestionTooLongError,
     SessionStreamsError,
 )
 from aula_chat.domain.events import EventId
 from aula_chat.domain.fences import LossPlace
-from aula_chat.domain.language_models import Turn
 from aula_chat.domain.models import Model, fallbacks_of, find_model
 from aula_chat.domain.ports import CreditAccounts, StreamLog
-from aula_chat.domain.prompts import Context, fit
+from aula_chat.domain.prompts import Conversation, fit, holds
 from aula_chat.domain.readers import ReaderKind
 from aula_chat.domain.streams import Phase, Reservation, Stream, claim_of
+from aula_chat.domain.tokens import bytes_within
 from aula_chat.services.audience import Audience
 from aula_chat.services.conclusions import Conclusions, question_message
 from aula_chat.services.fences import Fences
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from aula_chat.storage.streams import StreamRepository
 
 _log = get_logger(__name__)
-_HISTORY_MESSAGES = 200
+_PROMPT_MESSAGES = 200  # the question among them; bounds what a start costs
 
 
 class Streams:
@@ -100,18 +101,21 @@ class Streams:
     ) -> Stream:
         """Begin to answer a message; the running stream, or the one that the key began before.
 
-        NotFoundError, ModelUnknownError, SessionStreamsError, ReservationRefusedError or
-        UnavailableError: then nothing of the attempt remains.
+        NotFoundError, ModelUnknownError, QuestionTooLongError, SessionStreamsError,
+        ReservationRefusedError or UnavailableError: then nothing of the attempt remains.
         """
         session = await self._sessions.find_owned(session_id, principal.id)
         if session is None:
             raise NotFoundError
         model = find_model(model_id or session.model_id, tier=principal.tier)
+        if not holds(model, message):
+            raise QuestionTooLongError(bytes_within(model.prompt_room))
+        fallbacks = fallbacks_of(model, tier=principal.tier)
         claim = claim_of(
             session,
             owner=self._owner,
             question=message,
-            model_ids=tuple(one.id for one in (model, *fallbacks_of(model, tier=principal.tier))),
+            model_ids=(model.id, *(other.id for other in fallbacks if holds(other, message))),
             tier=principal.tier,
             at=self._clock.now(),
             idempotency_key=idempotency_key,
@@ -123,7 +127,7 @@ class Streams:
             lease_ends = self._leases.ends_if_asked_now()
             if (same := await self._claim(claim)) is not None:
                 return same
-            stream, context = await self._promise(claim, model)
+            stream, conversation = await self._promise(claim, model)
             started = True
         finally:
             if not started:
@@ -131,7 +135,7 @@ class Streams:
         live = LiveStream(stream, clock=self._clock, lease_ends=lease_ends)
         self._live.add(live)
         live.task = self._supervisor.spawn(
-            self._generate(live, context.turns), name=f"generate {stream.id}"
+            self._generate(live, conversation), name=f"generate {stream.id}"
         )
         return stream
 
@@ -240,18 +244,17 @@ class Streams:
                 raise SessionStreamsError(other.id)
         raise AssertionError("the second round returns or raises")
 
-    async def _promise(self, claim: Stream, model: Model) -> tuple[Stream, Context]:
+    async def _promise(self, claim: Stream, model: Model) -> tuple[Stream, Conversation]:
         """Reserve the credits and keep the user's message; undo the claim if that fails."""
         try:
             # it may have been deleted before the claim; from now on it can't be
-            if await self._sessions.find_owned(claim.session_id, claim.user_id) is None:
+            session = await self._sessions.find_owned(claim.session_id, claim.user_id)
+            if session is None:
                 raise NotFoundError
-            history = await self._messages.newest(claim.session_id, _HISTORY_MESSAGES)
-            turns = (
-                *(Turn(role=m.role.value, text=m.content) for m in history),
-                Turn(role="user", text=claim.question),
+            conversation = await self._messages.conversation(
+                session.id, limit=_PROMPT_MESSAGES, last_position=session.last_position
             )
-            context = fit(turns, model)
+            context = fit(conversation, claim.question, model)
             reservation = replace(
                 claim.reservation,
                 input_tokens=context.input_tokens,
@@ -265,7 +268,8 @@ class Streams:
         stream = replace(
             claim,
             phase=Phase.RUNNING,
-            position=history[-1].position + 1 if history else 1,
+            position=max(conversation.last_position, session.last_position) + 1,
+            dropped_messages=context.dropped,
             reservation=reservation,
         )
         try:
@@ -286,7 +290,7 @@ class Streams:
         except UnavailableError:
             # the stream document has it, and stores it with the answer
             _log.warning("question not stored yet", stream=stream.id)
-        return stream, context
+        return stream, conversation
 
     async def _reserve(self, claim: Stream, reservation: Reservation) -> int:
         try:
@@ -316,9 +320,9 @@ class Streams:
         except UnavailableError:
             _log.warning("claim left to recovery", stream=stream.id)
 
-    async def _generate(self, live: LiveStream, turns: tuple[Turn, ...]) -> None:
+    async def _generate(self, live: LiveStream, conversation: Conversation) -> None:
         try:
-            await self._generator.run(live, turns)
+            await self._generator.run(live, conversation)
         finally:
             self._live.leave()
             self._live.retire(live)

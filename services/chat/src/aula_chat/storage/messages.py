@@ -6,10 +6,14 @@ from typing import Any
 from pymongo import DESCENDING, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 
+from aula_chat.domain.language_models import Turn
 from aula_chat.domain.messages import Message, MessageRole, MessageStatus
+from aula_chat.domain.prompts import Conversation
 from aula_common.mongo import mongo_errors
 
 Document = dict[str, Any]
+_TURN = {"_id": 0, "position": 1, "role": 1, "content": 1}
+_GAPS = 20  # deleted messages that a bounded read passes over
 
 
 class MessageRepository:
@@ -47,24 +51,48 @@ class MessageRepository:
             document = await self._messages.find_one({"_id": message_id})
         return _to_message(document) if document else None
 
-    async def newest(self, session_id: str, limit: int) -> list[Message]:
-        """The session's newest messages, oldest of them first."""
-        with mongo_errors():
-            cursor = (
-                self._messages.find({"sessionId": session_id})
-                .sort("position", DESCENDING)
-                .limit(limit)
-            )
-            found = [_to_message(document) async for document in cursor]
-        return found[::-1]
+    async def newest(self, session_id: str, limit: int, *, last_position: int = 0) -> list[Message]:
+        """The session's newest messages, oldest of them first.
 
-    async def page(self, session_id: str, *, offset: int, limit: int) -> tuple[list[Message], int]:
-        """A page of the session's messages, oldest first, and how many there are."""
-        query = {"sessionId": session_id}
+        `last_position` is the session's, which makes it cheap where there are many.
+        """
+        found = await self._newest(session_id, limit, last_position, projection=None)
+        return [_to_message(document) for document in found]
+
+    async def conversation(
+        self, session_id: str, *, limit: int, last_position: int
+    ) -> Conversation:
+        """What a question follows: fewer than `limit` messages, by the same bounded read.
+
+        A whole `limit` of them says that there may be more, and the oldest is left out.
+        """
+        found = await self._newest(session_id, limit, last_position, projection=_TURN)
+        given = found[1:] if len(found) == limit else found
+        return Conversation(
+            turns=tuple(Turn(role=one["role"], text=one["content"]) for one in given),
+            earlier=found[0]["position"] if len(found) == limit else 0,
+            last_position=found[-1]["position"] if found else 0,
+        )
+
+    async def page(
+        self, session_id: str, *, offset: int, limit: int, last_position: int = 0
+    ) -> tuple[list[Message], int]:
+        """A page of the session's messages, oldest first, and how many there are.
+
+        `last_position` is the session's, which makes the first pages of many cheap.
+        """
+        query: Document = {"sessionId": session_id}
         with mongo_errors():
             total = await self._messages.count_documents(query)
-            cursor = self._messages.find(query).sort("position").skip(offset).limit(limit)
-            return [_to_message(document) async for document in cursor], total
+            bound = offset + limit + _GAPS
+            found = []
+            if bound < last_position:
+                found = await self._slice(
+                    {**query, "position": {"$lte": bound}}, offset=offset, limit=limit
+                )
+            if len(found) < limit:
+                found = await self._slice(query, offset=offset, limit=limit)
+        return [_to_message(document) for document in found], total
 
     async def delete(self, session_id: str, message_id: str) -> bool:
         """Remove one message; False if the session has none of that id."""
@@ -89,6 +117,39 @@ class MessageRepository:
         """Remove all messages of these sessions."""
         with mongo_errors():
             await self._messages.delete_many({"sessionId": {"$in": session_ids}})
+
+    async def _slice(self, query: Document, *, offset: int, limit: int) -> list[Document]:
+        return await self._messages.find(query).sort("position").skip(offset).limit(limit).to_list()
+
+    async def _newest(
+        self,
+        session_id: str,
+        limit: int,
+        last_position: int,
+        *,
+        projection: Document | None,
+    ) -> list[Document]:
+        """The newest, oldest of them first.
+
+        In one read of a range of positions, which costs the same however many lie before it, on
+        a server too that sorts what it has found. Only where many were deleted lately it holds
+        too few, and all have to be looked at.
+        """
+        after = last_position - limit - _GAPS
+        query: Document = {"sessionId": session_id}
+        if after > 0:
+            query["position"] = {"$gt": after}
+        with mongo_errors():
+            found = await (
+                self._messages.find(query, projection)
+                .sort("position", DESCENDING)
+                .limit(limit)
+                .batch_size(limit)  # the server's own first batch ends at 101
+                .to_list()
+            )
+        if after > 0 and len(found) < limit:
+            return await self._newest(session_id, limit, 0, projection=projection)
+        return found[::-1]
 
     async def count(self, session_ids: list[str]) -> dict[str, int]:
         """How many messages each of these sessions has."""

@@ -72,9 +72,16 @@ class SessionRepository:
         return _to_session(document) if document else None
 
     async def record_answer(
-        self, session_id: str, *, stream_id: str, tokens: int, title: str, at: datetime
+        self,
+        session_id: str,
+        *,
+        stream_id: str,
+        position: int,
+        tokens: int,
+        title: str,
+        at: datetime,
     ) -> None:
-        """Note an answer: the session moves up, its tokens grow once for each stream.
+        """Note an answer at that position: the session moves up, its tokens grow once a stream.
 
         An untitled session takes the title.
         """
@@ -85,6 +92,7 @@ class SessionRepository:
                     "$set": {
                         "updatedAt": at,
                         "lastStreamId": stream_id,
+                        "lastPosition": position,
                         "lastTokensUsed": tokens,
                     },
                     "$inc": {"totalTokensUsed": tokens},
@@ -145,4 +153,5 @@ def _to_session(document: Document) -> Session:
         metadata=document["metadata"],
         last_tokens_used=document.get("lastTokensUsed", 0),
         total_tokens_used=document["totalTokensUsed"],
+        last_position=document.get("lastPosition", 0),
     )

@@ -74,6 +74,7 @@ def to_stream(document: Document) -> Stream:
         started_at=document["startedAt"],
         ended_at=document.get("endedAt"),
         released_at=document.get("releasedAt"),
+        dropped_messages=document.get("droppedMessages", 0),
         last_number=document.get("lastNumber"),
         checkpoint=Checkpoint(**checkpoint) if checkpoint else Checkpoint(),
         outcome=_to_outcome(outcome) if outcome else None,

@@ -121,6 +121,7 @@ class StreamRepository:
                 phase=str(Phase.RUNNING),
                 position=position,
                 reservation=from_reservation(reservation),
+                droppedMessages=stream.dropped_messages,
             ),
             lease_seconds,
         )

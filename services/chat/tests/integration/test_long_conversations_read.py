@@ -1,0 +1,109 @@
+"""Reads of a conversation, whatever was deleted of it, and what they have the server look at."""
+
+from typing import Any
+
+import pytest
+from long_talks import Replies, messages
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from aula_chat.domain.language_models import Turn
+from aula_chat.domain.prompts import Conversation
+from aula_chat.storage.messages import MessageRepository
+
+Documents = AsyncDatabase[dict[str, Any]]
+LAST = 120
+DELETED = {
+    "none": set[int](),
+    "some": {3, 7, 8, 50, 51, 52, 90, 117},
+    "the newest": set(range(100, LAST + 1)),
+    "nearly all of the newest": {*range(40, LAST)},
+    "the oldest": set(range(1, 60)),
+    "all but one": {*range(1, 70), *range(71, LAST + 1)},
+    "all": set(range(1, LAST + 1)),
+}
+
+
+@pytest.fixture(params=DELETED)
+async def left(request: pytest.FixtureRequest, store: Documents) -> list[int]:
+    """The positions that are left of a conversation."""
+    deleted = DELETED[request.param]
+    kept = [one for one in messages("ses_a", LAST) if one["position"] not in deleted]
+    if kept:
+        await store["messages"].insert_many(kept)
+    await store["messages"].insert_many(messages("ses_b", 5))
+    return [one["position"] for one in kept]
+
+
+async def test_every_page_holds_what_it_should(store: Documents, left: list[int]) -> None:
+    repository = MessageRepository(store["messages"])
+    for last_position in (0, 60, LAST):  # unknown; not yet noted of the newest; known
+        for limit in (1, 7, 20, 100):
+            for offset in (0, limit, 3 * limit):
+                page, total = await repository.page(
+                    "ses_a", offset=offset, limit=limit, last_position=last_position
+                )
+                assert [one.position for one in page] == left[offset : offset + limit]
+                assert total == len(left)
+
+
+async def test_the_newest_are_the_newest(store: Documents, left: list[int]) -> None:
+    repository = MessageRepository(store["messages"])
+    for last_position in (0, 60, LAST):
+        for limit in (1, 19, 20, 60, 99, 119, 120, 200):
+            found = await repository.newest("ses_a", limit, last_position=last_position)
+            assert [one.position for one in found] == left[-limit:]
+            assert await repository.conversation(
+                "ses_a", limit=limit, last_position=last_position
+            ) == conversation_of(left, limit)
+
+
+def conversation_of(left: list[int], limit: int) -> Conversation:
+    """All but the oldest of a full `limit`, which stands for whatever may be before."""
+    full = len(left) >= limit
+    given = left[-limit:][1:] if full else left
+    texts = {one["position"]: one for one in messages("ses_a", LAST)}
+    return Conversation(
+        turns=tuple(Turn(texts[at]["role"], texts[at]["content"]) for at in given),
+        earlier=left[-limit] if full else 0,
+        last_position=left[-1] if left else 0,
+    )
+
+
+async def test_a_long_conversation_has_no_more_looked_at_than_a_short_one(
+    store: Documents, mongo_database: str
+) -> None:
+    replies = Replies()
+    looked_at = {}
+    for count in (220, 5000):
+        await store["messages"].insert_many(messages(f"ses_{count}", count))
+        replies.sent.clear()
+        async with AsyncMongoClient[dict[str, Any]](
+            mongo_database, event_listeners=[replies]
+        ) as client:
+            repository = MessageRepository(client.get_default_database()["messages"])
+            session_id = f"ses_{count}"
+            await repository.conversation(session_id, limit=200, last_position=count)
+            await repository.newest(session_id, 100, last_position=count)
+            await repository.page(session_id, offset=0, limit=20, last_position=count)
+            await repository.page(session_id, offset=20, limit=100, last_position=count)
+        finds = [one for one in replies.sent if "find" in one]
+        assert len(finds) == 4  # one each, and no more batches
+        assert not [one for one in replies.sent if "getMore" in one]
+        looked_at[count] = [await examined(store, find) for find in finds]
+    assert looked_at[220] == looked_at[5000] == [220, 120, 40, 140]
+
+
+async def examined(store: Documents, find: dict[str, Any]) -> int:
+    """How many documents the server looks at, by the declared index.
+
+    This one reads the whole range and sorts it; MongoDB reads the index in order and ends at the
+    limit.
+    """
+    asked = {
+        name: find[name] for name in ("find", "filter", "sort", "skip", "limit") if name in find
+    }
+    plan = await store.command({"explain": asked, "verbosity": "executionStats"})
+    assert "'indexName': 'order'" in str(plan["queryPlanner"]["winningPlan"])
+    count: int = plan["executionStats"]["totalDocsExamined"]
+    return count

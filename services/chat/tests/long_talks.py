@@ -1,0 +1,73 @@
+"""Conversations that are long from the start, and what MongoDB is made to do for them."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import bson
+import pymongo
+from pymongo import monitoring
+from stream_builders import MOMENT
+
+WORDS = "They spoke of rain and of the sea. "
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of the server: to which command, how many documents, how many bytes of them."""
+
+    command: str
+    collection: str
+    documents: int
+    size: int
+
+
+@dataclass
+class Replies(monitoring.CommandListener):
+    """The answers to a client's commands, in order; `sent` are the commands."""
+
+    seen: list[Reply] = field(default_factory=list)
+    sent: list[dict[str, Any]] = field(default_factory=list)
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        self.sent.append(dict(event.command))
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        cursor = event.reply.get("cursor", {})
+        batch = cursor.get("firstBatch", cursor.get("nextBatch", []))
+        collection = str(self.sent[-1].get(event.command_name))
+        size = sum(len(bson.encode(document)) for document in batch)
+        self.seen.append(Reply(event.command_name, collection, len(batch), size))
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        raise AssertionError(f"{event.command_name} failed: {event.failure}")
+
+    def of(self, collection: str) -> list[Reply]:
+        return [reply for reply in self.seen if reply.collection == collection]
+
+
+def messages(session_id: str, count: int) -> list[dict[str, Any]]:
+    """The documents of so many messages, questions and answers by turns, of one size each."""
+    return [
+        {
+            "_id": f"{session_id}-{position}",
+            "sessionId": session_id,
+            "userId": "usr_a",
+            "position": position,
+            "role": "user" if position % 2 else "assistant",
+            "content": f"{position:06} {WORDS}",
+            "status": "complete",
+            "createdAt": MOMENT + timedelta(seconds=position),
+            "metadata": {"usage": {"inputTokens": 1, "outputTokens": 9, "estimated": False}},
+            "fence": 1,
+        }
+        for position in range(1, count + 1)
+    ]
+
+
+def lengthen(mongo_uri: str, session_id: str, count: int) -> None:
+    """Give an empty session so many messages, as if they had been written."""
+    with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
+        database = client.get_default_database()
+        database["messages"].insert_many(messages(session_id, count))
+        database["sessions"].update_one({"_id": session_id}, {"$set": {"lastPosition": count}})
