@@ -14,7 +14,16 @@ from aula_common.web.sse import EventStreamResponse
 
 router = APIRouter(prefix="/api/chat/sessions", tags=["streams"])
 _EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}
+    200: {
+        "description": (
+            "Server-sent events. Numbered by their ids, and kept: `start`, `model`, `chunk`, and "
+            "at the end `complete` or `error`. Without a number, to each reader as it concerns it: "
+            "`trimmed {droppedMessages}` (so many older messages did not fit into the model's "
+            "window; the last one told holds), `observers {count}`, `degraded`, and at an end "
+            "without a terminal event `reconnect {reason, retryAfterMs}`."
+        ),
+        "content": {"text/event-stream": {}},
+    }
 }
 
 
