@@ -1,11 +1,12 @@
 """AWS event-stream frames, decoded from a body that arrives in any pieces.
 
 botocore has a decoder of its own; this one gives the same frames for a fifteenth of the time,
-and a test holds the two against each other.
+and a test holds the two against each other. It refuses what that one reads past its end: a header's
+value that is cut short, headers or a frame that are longer than what holds them.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
@@ -13,7 +14,7 @@ from zlib import crc32
 _PRELUDE = struct.Struct("!III")
 _OVERHEAD = 16  # prelude with its checksum, message checksum
 _LARGEST_HEADERS = 128 * 1024
-_LARGEST_FRAME = 24 * 1024 * 1024
+_LARGEST_PAYLOAD = 24 * 1024 * 1024
 _STRING = 7
 _FIXED_LENGTHS = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 _PREFIXED = frozenset({6, _STRING})
@@ -48,12 +49,13 @@ class FrameDecoder:
             total, headers_length, prelude_checksum = _PRELUDE.unpack_from(data, start)
             if crc32(data[start : start + 8]) != prelude_checksum:
                 raise CorruptFrameError("prelude checksum")
-            if total > _LARGEST_FRAME or headers_length > min(_LARGEST_HEADERS, total - _OVERHEAD):
+            payload_length = total - headers_length - _OVERHEAD
+            if headers_length > _LARGEST_HEADERS or not 0 <= payload_length <= _LARGEST_PAYLOAD:
                 raise CorruptFrameError("length")
             if end - start < total:
                 break
             payload_start = start + _PRELUDE.size + headers_length
-            payload_end = start + total - 4
+            payload_end = payload_start + payload_length
             if crc32(data[start:payload_end]) != int.from_bytes(data[payload_end : start + total]):
                 raise CorruptFrameError("message checksum")
             kind, name = _read_headers(data[start + _PRELUDE.size : payload_start])
@@ -65,7 +67,7 @@ class FrameDecoder:
 @lru_cache(maxsize=64)
 def _read_headers(data: bytes) -> tuple[str, str]:
     """Message type and name; the same few header blocks come again with every delta."""
-    headers: dict[str, str] = {}
+    headers: dict[str, str | None] = {}
     try:
         at = 0
         while at < len(data):
@@ -77,13 +79,18 @@ def _read_headers(data: bytes) -> tuple[str, str]:
                 at += 2
             else:
                 length = _FIXED_LENGTHS[kind]
-            if at + length > len(data):
+            if name in headers or at + length > len(data):
                 raise CorruptFrameError("headers")
-            if kind == _STRING:
-                headers[name] = data[at : at + length].decode()
+            headers[name] = data[at : at + length].decode() if kind == _STRING else None
             at += length
     except (IndexError, KeyError, UnicodeDecodeError) as error:
         raise CorruptFrameError("headers") from error
     kinds = {"exception": ":exception-type", "error": ":error-code"}
-    message_type = headers.get(":message-type", "event")
-    return message_type, headers.get(kinds.get(message_type, ":event-type"), "")
+    message_type = _text(headers, ":message-type", "event")
+    return message_type, _text(headers, kinds.get(message_type, ":event-type"), "")
+
+
+def _text(headers: Mapping[str, str | None], name: str, default: str) -> str:
+    """The header's text; the default where there is none, or another type's value."""
+    value = headers.get(name)
+    return default if value is None else value
