@@ -94,8 +94,11 @@ async def test_deleted_messages_take_no_others_place_and_positions_never_return(
     assert newest.json()["pagination"]["total"] == 299
     assert [one["role"] for one in newest.json()["messages"][-2:]] == ["user", "assistant"]
     assert newest.json()["messages"][-2]["content"] == HOW_MANY
+    gone = await student.request("DELETE", f"{path}/{newest.json()['messages'][-1]['id']}")
+    assert gone.status_code == 204
+    await student.ask(session_id, SHORT)
     positions = await to_thread(positions_of, around, session_id)
-    assert positions == [*(p for p in range(1, 299) if p != 40), 301, 302]
+    assert positions == [*(p for p in range(1, 299) if p != 40), 301, 303, 304]
 
 
 def positions_of(around: Surroundings, session_id: str) -> list[int]:

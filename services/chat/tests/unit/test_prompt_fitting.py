@@ -80,6 +80,19 @@ def test_dropped_are_all_messages_before_the_first_that_is_given(
     assert not left or (left[0].role == "user" and left[0].text.strip())
 
 
+def test_a_prompt_is_filled_to_its_last_byte() -> None:
+    model = small(60)  # 90 bytes for the prompt
+    for size, dropped, tokens in (
+        (87, 0, 30),
+        (88, 1, 1),
+    ):  # an empty line joins it to the question
+        context = fit(talk([Turn("user", "x" * size)]), "?", model)
+        assert (context.dropped, context.input_tokens) == (dropped, tokens)
+    for size, dropped, tokens in ((88, 0, 30), (89, 2, 1)):
+        context = fit(talk([Turn("user", "q"), Turn("assistant", "x" * size)]), "?", model)
+        assert (context.dropped, context.input_tokens) == (dropped, tokens)
+
+
 def test_an_answer_whose_question_is_left_out_is_left_out_too() -> None:
     turns = [Turn("user", "q" * 90), Turn("assistant", "a"), Turn("user", "b")]
     context = fit(talk(turns), "c", small(60))

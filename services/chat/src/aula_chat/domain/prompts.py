@@ -54,7 +54,7 @@ def fit(conversation: Conversation, question: str, model: Model) -> Context:
         if turns[kept].text.strip():
             follows = turns[kept]
     cut = kept + conversation.earlier > 0
-    while cut and kept < len(turns) and not _begins(turns[kept]):
+    while kept < len(turns) and not _begins(turns[kept]):
         kept += 1
     merged = merge_turns((*turns[kept:], asked))
     return Context(
