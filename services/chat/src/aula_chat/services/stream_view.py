@@ -122,6 +122,30 @@ class Permit:
         self._view = view
 
 
+class _Told:
+    """What a reader was told of a view beside its frames."""
+
+    def __init__(self, *, observers: bool) -> None:
+        self._tells_observers = observers
+        self._degraded = False
+        self._dropped = 0
+        self._observers = 0
+
+    def news(self, view: StreamView) -> bytes | None:
+        """The next thing to tell, which counts as told."""
+        if view.degraded != self._degraded:
+            self._degraded = view.degraded
+            if view.degraded:
+                return notice_frame("degraded", {})
+        if view.dropped != self._dropped:
+            self._dropped = view.dropped
+            return notice_frame("trimmed", {"droppedMessages": view.dropped})
+        if self._tells_observers and view.observers != self._observers:
+            self._observers = view.observers
+            return notice_frame("observers", {"count": view.observers})
+        return None
+
+
 async def follow(
     view: StreamView,
     after: int = 0,
@@ -141,26 +165,18 @@ async def follow(
     in one go while it waited, doesn't count until it has been level with that; nor does anything
     once the stream has ended, as no more will come.
     """
-    position, told, dropped, observers = after, False, 0, 0
+    position, told = after, _Told(observers=tell_observers)
     reason: CutReason | None
     level: int | None = None  # up to here nothing is the reader's own delay
-    if permit is not None:
-        permit.reads(view)
+    permit = permit or Permit()
+    permit.reads(view)
     while not (view.ended and position >= view.released):  # nothing follows the terminal event
-        if permit is not None and not permit.valid:
+        if not permit.valid:
             reason, notice = CutReason.NOT_RENEWED, NOT_RENEWED
             break
-        if view.degraded and not told:
-            yield notice_frame("degraded", {})
-        told = view.degraded
-        if view.dropped != dropped:
-            dropped = view.dropped
-            yield notice_frame("trimmed", {"droppedMessages": dropped})
-            continue  # as below
-        if tell_observers and view.observers != observers:
-            observers = view.observers
-            yield notice_frame("observers", {"count": observers})
-            continue  # it may have changed again meanwhile
+        if (news := told.news(view)) is not None:
+            yield news
+            continue  # there may be more meanwhile
         if position < view.released:
             if (
                 buffer_bytes is not None
