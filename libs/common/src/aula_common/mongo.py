@@ -7,6 +7,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
+    ClientBulkWriteException,
     ConnectionFailure,
     ExecutionTimeout,
     OperationFailure,
@@ -19,7 +20,8 @@ from aula_common.settings import MongoSettings
 
 Document = dict[str, Any]
 _TRANSIENT_LABELS = ("RetryableWriteError", "TransientTransactionError", "RetryableError")
-_SHUTDOWN_CODES = frozenset({91, 189, 262, 11600, 11602, 10107, 13435, 13436})
+# shutting down, stepping down, interrupted; the last two: too slow, or so its replicas
+_AWAY_CODES = frozenset({91, 189, 262, 11600, 11602, 10107, 13435, 13436, 50, 64})
 
 
 def create_client(settings: MongoSettings, *, application: str) -> AsyncMongoClient[Document]:
@@ -56,16 +58,24 @@ def mongo_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
-        raise UnavailableError("the database") from error
-    except OperationFailure as error:
-        if error.code in _SHUTDOWN_CODES or _is_transient(error):
-            raise UnavailableError("the database") from error
-        raise
     except PyMongoError as error:
-        if error.timeout or _is_transient(error):
+        if _is_away(error):
             raise UnavailableError("the database") from error
         raise
+
+
+def _is_away(error: PyMongoError) -> bool:
+    match error:
+        case ClientBulkWriteException():  # what broke it off is inside
+            refused = (*error.details["writeErrors"], *error.details["writeConcernErrors"])
+            if isinstance(error.error, PyMongoError):
+                return _is_away(error.error)
+            return any(one["code"] in _AWAY_CODES for one in refused)
+        case ConnectionFailure() | ExecutionTimeout() | WTimeoutError():
+            return True
+        case OperationFailure():
+            return error.code in _AWAY_CODES or _is_transient(error)
+    return error.timeout or _is_transient(error)
 
 
 def _is_transient(error: PyMongoError) -> bool:

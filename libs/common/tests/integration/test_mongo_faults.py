@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from pymongo import InsertOne, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import ClientBulkWriteException, DuplicateKeyError, OperationFailure
 
 from aula_common.errors import UnavailableError
 from aula_common.mongo import create_client, database, mongo_errors
@@ -36,7 +37,12 @@ async def collection_of(
 
 async def write(things: AsyncCollection[Any], number: int) -> int:
     with mongo_errors():
-        await things.update_one({"_id": number}, {"$set": {"n": number}}, upsert=True)
+        if number % 2:
+            await things.update_one({"_id": number}, {"$set": {"n": number}}, upsert=True)
+        else:
+            named = {"upsert": True, "namespace": things.full_name}
+            one = UpdateOne({"_id": number}, {"$set": {"n": number}}, **named)
+            await things.database.client.bulk_write([one])
         found = await things.find_one({"_id": number})
     assert found is not None
     return int(found["n"])
@@ -109,6 +115,18 @@ async def test_what_is_wrong_with_the_command_passes_through(mongo_database: str
             await things.insert_one({"_id": 1})
         with pytest.raises(OperationFailure), mongo_errors():
             await things.update_one({"_id": 1}, {"$nonsense": {"a": 1}})
+        again = InsertOne({"_id": 1}, namespace=things.full_name)
+        with pytest.raises(ClientBulkWriteException), mongo_errors():
+            await things.database.client.bulk_write([again])
+
+
+@pytest.mark.parametrize("field", ["writeErrors", "writeConcernErrors"])
+@pytest.mark.parametrize(("code", "away"), [(11600, True), (64, True), (11000, False)])
+def test_a_server_that_ends_amid_many_writes_is_away(field: str, code: int, *, away: bool) -> None:
+    details = {"error": None, "writeErrors": [], "writeConcernErrors": []}
+    error = ClientBulkWriteException({**details, field: [{"idx": 0, "code": code}]}, verbose=False)
+    with pytest.raises(UnavailableError if away else ClientBulkWriteException), mongo_errors():
+        raise error
 
 
 async def test_writes_ask_for_a_majority_and_the_journal(mongo_database: str) -> None:

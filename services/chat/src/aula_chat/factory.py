@@ -41,6 +41,7 @@ from aula_chat.storage.observers import ObserverRepository
 from aula_chat.storage.sessions import SessionRepository
 from aula_chat.storage.stream_log import RedisStreamLog
 from aula_chat.storage.streams import StreamRepository
+from aula_chat.storage.turns import TurnRepository
 from aula_common.clock import Clock, SystemClock
 from aula_common.errors import UnavailableError
 from aula_common.failpoints import ArmedFailpoints
@@ -169,7 +170,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         conclusions = Conclusions(
             streams=stream_store,
             messages=message_store,
-            sessions=session_store,
+            turns=TurnRepository(store),
             settlements=settlements,
             clock=clock,
             lease_seconds=durations.stream_lease_seconds,
@@ -210,8 +211,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             progress_every=durations.progress_seconds,
         )
         streams = Streams(
-            sessions=session_store,
-            messages=message_store,
+            turns=TurnRepository(store),
             streams=stream_store,
             accounts=accounts,
             log=log,

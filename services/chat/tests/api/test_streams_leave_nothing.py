@@ -1,14 +1,13 @@
 """What is left of streams and readers in a process: nothing."""
 
 from asyncio import gather, to_thread
-from types import SimpleNamespace
 
 import pymongo
 import pytest
 from chat_builders import OBSERVE, Chat, Surroundings, run_chat
 from waiting import eventually, until
 
-from aula_chat.domain.sessions import Session
+from aula_chat.domain.turns import Conversation
 from aula_common.ids import new_id
 
 
@@ -74,18 +73,16 @@ async def test_a_session_deleted_between_a_look_at_it_and_the_claim_is_not_answe
 ) -> None:
     student = await chat.student()
     session_id = await student.new_session()
-    sessions = chat.process.streams._sessions
-    look = sessions.find_owned
+    look = chat.process.streams._turns.look
 
-    async def look_and_delete(wanted: str, user_id: str) -> Session | None:
+    async def look_and_delete(wanted: str, user_id: str, *, limit: int) -> Conversation | None:
         monkeypatch.undo()
-        found = await look(wanted, user_id)
+        found = await look(wanted, user_id, limit=limit)
         deleted = await student.request("DELETE", f"/api/chat/sessions/{session_id}")
         assert deleted.status_code == 200
         return found
 
-    looking = SimpleNamespace(find_owned=look_and_delete)
-    monkeypatch.setattr(chat.process.streams, "_sessions", looking)
+    monkeypatch.setattr(chat.process.streams._turns, "look", look_and_delete)
     path = f"/api/chat/sessions/{session_id}"
     asked = await student.post(f"{path}/stream", {"message": "[[pace=0 tokens=3]] Hi"})
     assert asked.status_code == 404

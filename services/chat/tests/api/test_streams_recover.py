@@ -14,8 +14,11 @@ from waiting import eventually
 from aula_chat.domain.events import event_frame
 from aula_chat.domain.ports import LogAppend
 from aula_chat.domain.streams import Checkpoint, Outcome, Phase, Stream, intent_of
+from aula_chat.domain.turns import Beginning
+from aula_chat.services.conclusions import question_message
 from aula_chat.storage.stream_log import RedisStreamLog
 from aula_chat.storage.streams import StreamRepository
+from aula_chat.storage.turns import TurnRepository
 from aula_devstack.servers.redis import Redis as RedisServer
 
 
@@ -37,12 +40,16 @@ class DeadProcess:
         frames += [chunk(left.id, number, text) for number, text in enumerate(shown, 2)]
         redis = Redis.from_url(self.around.redis_url)
         async with AsyncMongoClient[dict[str, Any]](self.around.mongo_uri) as client, redis:
-            repository = StreamRepository(client.get_default_database()["streams"])
-            assert await repository.claim(left, lease_seconds=0) is None
+            database = client.get_default_database()
+            repository = StreamRepository(database["streams"])
+            claim = replace(left, phase=Phase.CLAIMED)
+            assert await repository.claim(claim, lease_seconds=0) is None
             if left.phase is not Phase.CLAIMED:
-                await repository.begin(
-                    left, position=1, reservation=left.reservation, lease_seconds=0
+                question = question_message(left)
+                begun = await TurnRepository(database).begin(
+                    left, question, after=None, lease_seconds=0
                 )
+                assert begun is Beginning.BEGUN
             if checkpoint is not None:
                 await repository.renew(left.id, 1, lease_seconds=0, checkpoint=checkpoint)
             if stored is not None:

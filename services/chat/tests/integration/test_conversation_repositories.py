@@ -4,12 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from stream_builders import MOMENT
 
 from aula_chat.domain.messages import Message, MessageRole, MessageStatus
 from aula_chat.domain.sessions import UNTITLED, Session
-from aula_chat.storage.messages import MessageRepository
+from aula_chat.storage.messages import MessageRepository, kept
 from aula_chat.storage.sessions import SessionRepository
 from aula_common.ids import new_id
 
@@ -24,6 +25,12 @@ def sessions(store: AsyncDatabase[dict[str, Any]]) -> SessionRepository:
 def messages(store: AsyncDatabase[dict[str, Any]]) -> MessageRepository:
     """The messages."""
     return MessageRepository(store["messages"])
+
+
+async def store_messages(messages: MessageRepository, *stored: Message, fence: int) -> None:
+    """As a stream stores them."""
+    writes = [UpdateOne(*kept(one, fence=fence), upsert=True) for one in stored]
+    await messages._messages.bulk_write(writes, ordered=True)
 
 
 def session(**changes: Any) -> Session:
@@ -51,22 +58,6 @@ async def test_a_session_is_its_owners_alone(sessions: SessionRepository) -> Non
     assert await sessions.update(one.id, "usr_b", {"title": "mine"}) is None
 
 
-async def test_an_answer_counts_once_and_names_an_untitled_session(
-    sessions: SessionRepository,
-) -> None:
-    one = session()
-    await sessions.create(one)
-    later = MOMENT + timedelta(minutes=1)
-    for stream_id in ("str_a", "str_a", "str_b"):
-        await sessions.record_answer(
-            one.id, stream_id=stream_id, position=2, tokens=5, title=f"$title {stream_id}", at=later
-        )
-    found = await sessions.find(one.id)
-    assert found is not None
-    assert (found.total_tokens_used, found.title, found.updated_at) == (10, "$title str_a", later)
-    assert found.last_position == 2
-
-
 async def test_sessions_are_listed_newest_first_and_searched_literally(
     sessions: SessionRepository,
 ) -> None:
@@ -84,8 +75,8 @@ async def test_sessions_are_listed_newest_first_and_searched_literally(
 
 async def test_a_message_is_kept_once_and_stays_as_it_is(messages: MessageRepository) -> None:
     one = message(1, "$set: {a.b: 1}\u2028")
-    await messages.store(one, fence=1)
-    await messages.store(message(1, "other", id=one.id), message(2), fence=2)
+    await store_messages(messages, one, fence=1)
+    await store_messages(messages, message(1, "other", id=one.id), message(2), fence=2)
     assert [kept.content for kept in await messages.newest("ses_a", 9)] == [one.content, "Hi"]
     await messages.record_charge(one.id, 4)
     found = await messages.find(one.id)
@@ -95,9 +86,9 @@ async def test_a_message_is_kept_once_and_stays_as_it_is(messages: MessageReposi
 
 async def test_only_who_stored_a_message_last_takes_it_back(messages: MessageRepository) -> None:
     both, mine, others = message(1, "both"), message(2, "mine"), message(3, "another's")
-    await messages.store(both, mine, others, fence=1)
-    await messages.store(both, fence=2)
-    await messages.store(both, fence=1)  # late
+    await store_messages(messages, both, mine, others, fence=1)
+    await store_messages(messages, both, fence=2)
+    await store_messages(messages, both, fence=1)  # late
     await messages.withdraw([both.id, mine.id], fence=1)
     assert [kept.content for kept in await messages.newest("ses_a", 9)] == ["both", "another's"]
     await messages.withdraw([both.id], fence=2)
@@ -105,7 +96,9 @@ async def test_only_who_stored_a_message_last_takes_it_back(messages: MessageRep
 
 
 async def test_the_newest_messages_come_oldest_first(messages: MessageRepository) -> None:
-    await messages.store(*(message(position, str(position)) for position in range(1, 8)), fence=1)
+    await store_messages(
+        messages, *(message(position, str(position)) for position in range(1, 8)), fence=1
+    )
     assert [kept.content for kept in await messages.newest("ses_a", 3)] == ["5", "6", "7"]
     page, total = await messages.page("ses_a", offset=2, limit=2)
     assert ([kept.content for kept in page], total) == (["3", "4"], 7)
@@ -144,7 +137,7 @@ async def test_all_of_a_person_is_read_in_order(
         moved = MOMENT + timedelta(minutes=minute)
         await sessions.create(session(title=title, updated_at=moved))
     assert [one.title async for one in sessions.each_of("usr_a")] == ["new", "old"]
-    await messages.store(
-        message(2, "second"), message(1, "first"), message(1, session_id="ses_b"), fence=1
+    await store_messages(
+        messages, message(2, "second"), message(1, "first"), message(1, session_id="ses_b"), fence=1
     )
     assert [one.content async for one in messages.each_of("ses_a")] == ["first", "second"]

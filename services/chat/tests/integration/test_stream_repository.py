@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from stream_builders import MOMENT, outcome, reservation, stream
 
@@ -19,7 +20,10 @@ from aula_chat.domain.streams import (
     Unsettled,
     intent_of,
 )
+from aula_chat.domain.turns import Beginning
+from aula_chat.services.conclusions import question_message
 from aula_chat.storage.streams import StreamRepository
+from aula_chat.storage.turns import TurnRepository
 
 SETTLED = Settlement(credits=3, status="completed")
 
@@ -41,7 +45,14 @@ async def claimed(streams: StreamRepository, lease: float = 30, **changes: Any) 
 
 
 async def begin(streams: StreamRepository, one: Stream) -> bool:
-    return await streams.begin(one, position=1, reservation=one.reservation, lease_seconds=30)
+    database = streams._streams.database
+    sessions: AsyncCollection[dict[str, Any]] = database["sessions"]
+    await sessions.update_one(
+        {"_id": one.session_id}, {"$set": {"userId": one.user_id}}, upsert=True
+    )
+    turns, question = TurnRepository(database), question_message(one)
+    begun = await turns.begin(one, question, after=None, lease_seconds=30)
+    return begun is Beginning.BEGUN
 
 
 async def end(

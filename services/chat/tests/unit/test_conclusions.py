@@ -8,6 +8,7 @@ from quick_clock import QuickClock
 from stream_builders import outcome, stream
 
 from aula_chat.domain.errors import FenceLostError
+from aula_chat.domain.messages import Message
 from aula_chat.domain.streams import Phase, Settlement, Stream
 from aula_chat.services.conclusions import Conclusions
 from aula_chat.services.settlements import Settlements
@@ -26,6 +27,7 @@ class Recorder:
         self.loses_answer: dict[str, int] = {}
         self.live = True
         self.charge: int | None = 3
+        self.credits: int | None = None
 
     def note(self, step: str) -> None:
         if self.fails.get(step, 0):
@@ -50,19 +52,19 @@ class Recorder:
         self.answer("release")
         return True
 
-    async def store(self, *_: Any, fence: int) -> None:
-        assert fence == FENCE
-        self.note("messages")
+    async def publish(self, ended: Stream, messages: Sequence[Message], **_: Any) -> bool:
+        assert ended.fence == FENCE
+        assert [one.id for one in messages] == [ended.question_id, ended.answer_id]
+        self.credits = messages[1].metadata.get("credits")
+        self.note("publish")
+        self.live = False
+        self.answer("publish")
+        return True
 
     async def withdraw(self, message_ids: Sequence[str], *, fence: int) -> None:
-        assert (*message_ids, fence) == (*IDS.values(), FENCE)
+        assert fence == FENCE
+        assert set(message_ids) <= set(IDS.values())
         self.note("withdraw")
-
-    async def record_answer(self, *_: Any, **__: Any) -> None:
-        self.note("session")
-
-    async def record_charge(self, *_: Any) -> None:
-        self.note("charge")
 
     async def settle(self, *_: Any) -> Settlement | None:
         self.note("settle")
@@ -79,14 +81,14 @@ def conclusions_over(recorder: Any) -> Conclusions:
     return Conclusions(
         streams=recorder,
         messages=recorder,
-        sessions=recorder,
+        turns=recorder,
         settlements=settlements,
         clock=clock,
         lease_seconds=30,
     )
 
 
-ORDER = ["end", "messages", "session", "settle", "charge", "release"]
+ORDER = ["end", "settle", "publish"]
 
 
 async def test_the_steps_come_in_the_order_that_no_crash_can_hurt() -> None:
@@ -95,6 +97,7 @@ async def test_the_steps_come_in_the_order_that_no_crash_can_hurt() -> None:
     assert recorder.steps == ORDER
     assert (ended.phase, ended.live, ended.last_number) == (Phase.ENDED, False, 6)
     assert ended.settlement == Settlement(credits=3, status="completed")
+    assert recorder.credits == 3
 
 
 @pytest.mark.parametrize("step", [step for step in ORDER if step != "settle"])
@@ -106,10 +109,10 @@ async def test_a_step_that_fails_once_is_repeated_and_what_follows_waits_for_it(
     assert recorder.steps.count("end") == 1
     first = {name: recorder.steps.index(name) for name in ORDER}
     assert sorted(ORDER, key=first.__getitem__) == ORDER
-    assert recorder.steps[-1] == "release"
+    assert recorder.steps[-1] == "publish"
 
 
-@pytest.mark.parametrize("step", ["end", "release"])
+@pytest.mark.parametrize("step", ["end", "publish"])
 async def test_a_lost_acknowledgement_is_not_taken_for_a_lost_fence(step: str) -> None:
     recorder = Recorder()
     recorder.loses_answer[step] = 1
@@ -122,7 +125,8 @@ async def test_accounting_away_leaves_the_settlement_pending_and_frees_the_sessi
     recorder.fails["settle"] = 1
     ended = await conclusions_over(recorder).conclude(stream(), outcome(), last_number=5)
     assert (ended.live, ended.settlement) == (False, None)
-    assert recorder.steps == ["end", "messages", "session", "release"]
+    assert recorder.steps == ["end", "publish"]
+    assert recorder.credits is None
 
 
 async def test_a_stream_of_another_process_is_neither_stored_nor_settled() -> None:
@@ -143,8 +147,9 @@ async def test_a_database_that_stays_away_is_given_up_after_a_minute() -> None:
 
 async def test_a_refusal_keeps_no_message() -> None:
     recorder = Recorder()
-    await conclusions_over(recorder).refuse(stream(phase=Phase.CLAIMED), "why")
-    assert recorder.steps == ["end", "settle", "release"]
+    await conclusions_over(recorder).refuse(stream(phase=Phase.CLAIMED, **IDS), "why")
+    # after the end, which refuses a beginning that is still on its way
+    assert recorder.steps == ["end", "settle", "withdraw", "release"]
 
 
 async def test_what_accounting_does_not_know_costs_nothing() -> None:

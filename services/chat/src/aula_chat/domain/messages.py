@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+CREDITS = "credits"  # in an answer's metadata, once it is settled
+
 
 class MessageRole(StrEnum):
     """Who speaks."""

@@ -13,6 +13,7 @@ class Session:
     """A conversation. `metadata` holds source, userAgent, projectId, taskId as they were given.
 
     `last_position` is that of the newest answer, which may be deleted since; 0 if it isn't known.
+    `last_stream_id` names the stream whose answer came last.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Session:
     last_tokens_used: int = 0
     total_tokens_used: int = 0
     last_position: int = 0
+    last_stream_id: str | None = None
 
 
 def title_from(text: str) -> str:

@@ -151,9 +151,10 @@ def claim_of(
     *,
     owner: str,
     question: str,
-    model_ids: tuple[str, ...],
+    reservation: Reservation,
     at: datetime,
-    tier: str | None = None,
+    position: int = 0,
+    dropped_messages: int = 0,
     idempotency_key: str | None = None,
     body_digest: str | None = None,
 ) -> Stream:
@@ -170,11 +171,10 @@ def claim_of(
         question=question,
         question_id=new_id("msg"),
         answer_id=new_id("msg"),
-        position=0,
-        reservation=Reservation(
-            model_ids=model_ids, input_tokens=0, max_output_tokens=0, tier=tier
-        ),
+        position=position,
+        reservation=reservation,
         started_at=at,
+        dropped_messages=dropped_messages,
         idempotency_key=idempotency_key,
         body_digest=body_digest,
     )

@@ -1,7 +1,8 @@
 """The end of a stream, in the one order that no crash can hurt.
 
-Text, usage and settlement intent in one conditional write; then the message in its collection;
-then accounting, from the stored intent; then the session is freed; only then the terminal event.
+Text, usage and settlement intent in one conditional write; then accounting, from the stored
+intent; then the messages in their collection, with the credits, and after them the session is
+freed; only then the terminal event.
 A write whose acknowledgement is lost is repeated: each of them may be.
 Whoever ends a stream comes through here: its owner, or whoever recovers it.
 """
@@ -12,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aula_chat.domain.errors import FenceLostError
-from aula_chat.domain.messages import Message, MessageRole, MessageStatus
+from aula_chat.domain.messages import CREDITS, Message, MessageRole, MessageStatus
 from aula_chat.domain.sessions import title_from
 from aula_chat.domain.streams import (
     Outcome,
@@ -29,8 +30,8 @@ from aula_common.logging import get_logger
 
 if TYPE_CHECKING:
     from aula_chat.storage.messages import MessageRepository
-    from aula_chat.storage.sessions import SessionRepository
     from aula_chat.storage.streams import StreamRepository
+    from aula_chat.storage.turns import TurnRepository
 
 _log = get_logger(__name__)
 _RETRY_SECONDS = 0.5
@@ -46,7 +47,7 @@ _EXPLANATIONS = {
 
 
 def answer_message(stream: Stream, outcome: Outcome) -> Message:
-    """The assistant's message of an ended stream."""
+    """The assistant's message of an ended stream, with the credits if it is settled."""
     metadata: dict[str, Any] = {
         "requestedModel": stream.reservation.model_ids[0],
         "actualModelUsed": outcome.model_id,
@@ -60,6 +61,8 @@ def answer_message(stream: Stream, outcome: Outcome) -> Message:
             "outputTokens": stream.intent.output_tokens,
             "estimated": outcome.usage is None,
         }
+    if stream.settlement is not None:
+        metadata[CREDITS] = stream.settlement.credits
     return Message(
         id=stream.answer_id,
         session_id=stream.session_id,
@@ -119,7 +122,7 @@ class Conclusions:
         *,
         streams: "StreamRepository",
         messages: "MessageRepository",
-        sessions: "SessionRepository",
+        turns: "TurnRepository",
         settlements: Settlements,
         clock: Clock,
         lease_seconds: float,
@@ -127,7 +130,7 @@ class Conclusions:
     ) -> None:
         self._streams = streams
         self._messages = messages
-        self._sessions = sessions
+        self._turns = turns
         self._settlements = settlements
         self._clock = clock
         self._lease_seconds = lease_seconds
@@ -154,18 +157,25 @@ class Conclusions:
         return await self._insist(partial(self.publish, ended), stream.id, gives_up_at)
 
     async def publish(self, ended: Stream) -> Stream:
-        """From the stored end: keep the messages, if any, settle, free the session.
+        """From the stored end: settle, keep the messages, if any, free the session.
 
         Every step may be repeated, by this process or another.
         """
-        if ended.outcome is not None:
-            await self._keep_messages(ended, ended.outcome)
         settlement = await self._settlements.try_settle(ended)
-        if settlement is not None and ended.outcome is not None:
-            await self._messages.record_charge(ended.answer_id, settlement.credits)
-        if not await self._streams.release(ended, settlement=settlement):
+        told = replace(ended, live=False, settlement=settlement)
+        if ended.outcome is None:
+            # of a beginning whose answer was lost; the end refuses one that is still on its way
+            await self._messages.withdraw((ended.question_id,), fence=ended.fence)
+            released = await self._streams.release(ended, settlement=settlement)
+        else:
+            released = await self._turns.publish(
+                told,
+                (question_message(ended), answer_message(told, ended.outcome)),
+                title=title_from(ended.question),
+            )
+        if not released:
             raise FenceLostError
-        return replace(ended, live=False, settlement=settlement)
+        return told
 
     async def refuse(self, stream: Stream, reason: str) -> None:
         """End a claim of which nothing was promised, when it is unknown whether credits are held.
@@ -208,19 +218,6 @@ class Conclusions:
                     raise
                 _log.warning("end not stored yet", stream=stream_id)
                 await self._clock.sleep(_RETRY_SECONDS)
-
-    async def _keep_messages(self, ended: Stream, outcome: Outcome) -> None:
-        await self._messages.store(
-            question_message(ended), answer_message(ended, outcome), fence=ended.fence
-        )
-        await self._sessions.record_answer(
-            ended.session_id,
-            stream_id=ended.id,
-            position=ended.position + 1,
-            tokens=ended.intent.output_tokens if ended.intent else 0,
-            title=title_from(ended.question),
-            at=ended.ended_at or self._clock.now(),
-        )
 
     async def _store_end(self, ended: Stream) -> None:
         assert ended.intent is not None  # noqa: S101 - set by both callers

@@ -7,7 +7,7 @@ from aula_chat.domain.errors import SessionStreamsError
 from aula_chat.domain.models import DEFAULT_MODEL, find_model
 from aula_chat.domain.ports import StreamLog
 from aula_chat.domain.sessions import UNTITLED, Session
-from aula_chat.domain.streams import claim_of
+from aula_chat.domain.streams import Reservation, claim_of
 from aula_common.clock import Clock
 from aula_common.errors import NotFoundError, UnauthorizedError, UnavailableError
 from aula_common.ids import new_id
@@ -143,7 +143,9 @@ class Sessions:
             session,
             owner=self._owner,
             question="",
-            model_ids=(session.model_id,),
+            reservation=Reservation(
+                model_ids=(session.model_id,), input_tokens=0, max_output_tokens=0
+            ),
             at=self._clock.now(),
         )
         if (

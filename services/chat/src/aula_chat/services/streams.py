@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aula_chat.domain.errors import (
@@ -15,12 +15,13 @@ from aula_chat.domain.errors import (
 )
 from aula_chat.domain.events import EventId
 from aula_chat.domain.fences import LossPlace
-from aula_chat.domain.models import Model, fallbacks_of, find_model
+from aula_chat.domain.models import fallbacks_of, find_model
 from aula_chat.domain.ports import CreditAccounts, StreamLog
 from aula_chat.domain.prompts import Conversation, fit, holds
 from aula_chat.domain.readers import ReaderKind
 from aula_chat.domain.streams import Phase, Reservation, Stream, claim_of
 from aula_chat.domain.tokens import bytes_within
+from aula_chat.domain.turns import Beginning
 from aula_chat.services.audience import Audience
 from aula_chat.services.conclusions import Conclusions, question_message
 from aula_chat.services.fences import Fences
@@ -38,12 +39,43 @@ from aula_common.security.principal import Principal
 from aula_common.tasks import Supervisor
 
 if TYPE_CHECKING:
-    from aula_chat.storage.messages import MessageRepository
-    from aula_chat.storage.sessions import SessionRepository
     from aula_chat.storage.streams import StreamRepository
+    from aula_chat.storage.turns import TurnRepository
 
 _log = get_logger(__name__)
 _PROMPT_MESSAGES = 200  # the question among them; bounds what a start costs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """What somebody asks for."""
+
+    principal: Principal
+    session_id: str
+    message: str
+    model_id: str | None
+    idempotency_key: str | None
+
+    @property
+    def digest(self) -> str | None:
+        """Tells it from another under the same key."""
+        if self.idempotency_key is None:
+            return None
+        words = (self.session_id, self.message, self.model_id or "")
+        return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """A claim, what it would follow, and the session's last stream as it was seen.
+
+    `lease_ends` is when the lease does at the earliest, on the monotonic clock.
+    """
+
+    claim: Stream
+    conversation: Conversation
+    after: str | None
+    lease_ends: float = 0.0
 
 
 class Streams:
@@ -52,8 +84,7 @@ class Streams:
     def __init__(
         self,
         *,
-        sessions: "SessionRepository",
-        messages: "MessageRepository",
+        turns: "TurnRepository",
         streams: "StreamRepository",
         accounts: CreditAccounts,
         log: StreamLog,
@@ -71,8 +102,7 @@ class Streams:
         owner: str,
         replay_seconds: float,
     ) -> None:
-        self._sessions = sessions
-        self._messages = messages
+        self._turns = turns
         self._streams = streams
         self._accounts = accounts
         self._log = log
@@ -104,38 +134,29 @@ class Streams:
         NotFoundError, ModelUnknownError, QuestionTooLongError, SessionStreamsError,
         ReservationRefusedError or UnavailableError: then nothing of the attempt remains.
         """
-        session = await self._sessions.find_owned(session_id, principal.id)
-        if session is None:
-            raise NotFoundError
-        model = find_model(model_id or session.model_id, tier=principal.tier)
-        if not holds(model, message):
-            raise QuestionTooLongError(bytes_within(model.prompt_room))
-        fallbacks = fallbacks_of(model, tier=principal.tier)
-        claim = claim_of(
-            session,
-            owner=self._owner,
-            question=message,
-            model_ids=(model.id, *(other.id for other in fallbacks if holds(other, message))),
-            tier=principal.tier,
-            at=self._clock.now(),
+        wish = _Wish(
+            principal=principal,
+            session_id=session_id,
+            message=message,
+            model_id=model_id,
             idempotency_key=idempotency_key,
-            body_digest=_digest(session_id, message, model_id) if idempotency_key else None,
         )
+        looked = await self._look(wish)
         self._live.admit()
         started = False
         try:
-            lease_ends = self._leases.ends_if_asked_now()
-            if (same := await self._claim(claim)) is not None:
-                return same
-            stream, conversation = await self._promise(claim, model)
+            attempt = await self._claim(wish, looked)
+            if isinstance(attempt, Stream):
+                return attempt
+            stream = await self._promise(attempt)
             started = True
         finally:
             if not started:
                 self._live.leave()
-        live = LiveStream(stream, clock=self._clock, lease_ends=lease_ends)
+        live = LiveStream(stream, clock=self._clock, lease_ends=attempt.lease_ends)
         self._live.add(live)
         live.task = self._supervisor.spawn(
-            self._generate(live, conversation), name=f"generate {stream.id}"
+            self._generate(live, attempt.conversation), name=f"generate {stream.id}"
         )
         return stream
 
@@ -225,17 +246,51 @@ class Streams:
         age = (self._clock.now() - stream.ended_at).total_seconds()
         return stream.outcome is not None and age < self._replay_seconds
 
-    async def _claim(self, claim: Stream) -> Stream | None:
+    async def _look(self, wish: _Wish) -> _Attempt:
+        """What a claim on the session as it is now would be."""
+        tier = wish.principal.tier
+        seen = await self._turns.look(wish.session_id, wish.principal.id, limit=_PROMPT_MESSAGES)
+        if seen is None:
+            raise NotFoundError
+        model = find_model(wish.model_id or seen.session.model_id, tier=tier)
+        if not holds(model, wish.message):
+            raise QuestionTooLongError(bytes_within(model.prompt_room))
+        fallbacks = (one for one in fallbacks_of(model, tier=tier) if holds(one, wish.message))
+        context = fit(seen.conversation, wish.message, model)
+        claim = claim_of(
+            seen.session,
+            owner=self._owner,
+            question=wish.message,
+            position=seen.last_position + 1,
+            dropped_messages=context.dropped,
+            reservation=Reservation(
+                model_ids=tuple(one.id for one in (model, *fallbacks)),
+                input_tokens=context.input_tokens,
+                max_output_tokens=context.max_output_tokens,
+                tier=tier,
+            ),
+            at=self._clock.now(),
+            idempotency_key=wish.idempotency_key,
+            body_digest=wish.digest,
+        )
+        return _Attempt(
+            claim=claim, conversation=seen.conversation, after=seen.session.last_stream_id
+        )
+
+    async def _claim(self, wish: _Wish, attempt: _Attempt) -> _Attempt | Stream:
         """Take the session; the stream that the same key began before, if it did."""
         for recovered in (False, True):
+            if recovered:
+                attempt = await self._look(wish)  # the recovery may have changed the session
+            claim, lease_ends = attempt.claim, self._leases.ends_if_asked_now()
             try:
                 other = await self._streams.claim(claim, lease_seconds=self._leases.seconds)
             except UnavailableError:
                 await self._discard(claim)  # only its acknowledgement may be lost
                 raise
             if other is None:
-                return None
-            key = claim.idempotency_key
+                return replace(attempt, lease_ends=lease_ends)
+            key = wish.idempotency_key
             if key is not None and other.idempotency_key == key:
                 if other.body_digest != claim.body_digest:
                     raise IdempotencyKeyReusedError
@@ -244,62 +299,41 @@ class Streams:
                 raise SessionStreamsError(other.id)
         raise AssertionError("the second round returns or raises")
 
-    async def _promise(self, claim: Stream, model: Model) -> tuple[Stream, Conversation]:
+    async def _promise(self, attempt: _Attempt) -> Stream:
         """Reserve the credits and keep the user's message; undo the claim if that fails."""
+        claim = attempt.claim
+        allowed = await self._reserve(claim)
+        reservation = replace(claim.reservation, max_output_tokens=allowed)
+        stream = replace(claim, phase=Phase.RUNNING, reservation=reservation)
         try:
-            # it may have been deleted before the claim; from now on it can't be
-            session = await self._sessions.find_owned(claim.session_id, claim.user_id)
-            if session is None:
-                raise NotFoundError
-            conversation = await self._messages.conversation(
-                session.id, limit=_PROMPT_MESSAGES, last_position=session.last_position
-            )
-            context = fit(conversation, claim.question, model)
-            reservation = replace(
-                claim.reservation,
-                input_tokens=context.input_tokens,
-                max_output_tokens=context.max_output_tokens,
-            )
-        except (NotFoundError, UnavailableError):
-            await self._discard(claim)
-            raise
-        allowed = await self._reserve(claim, reservation)
-        reservation = replace(reservation, max_output_tokens=allowed)
-        stream = replace(
-            claim,
-            phase=Phase.RUNNING,
-            position=max(conversation.last_position, session.last_position) + 1,
-            dropped_messages=context.dropped,
-            reservation=reservation,
-        )
-        try:
-            begun = await self._streams.begin(
+            beginning = await self._turns.begin(
                 stream,
-                position=stream.position,
-                reservation=reservation,
+                question_message(stream),
+                after=attempt.after,
                 lease_seconds=self._leases.seconds,
             )
         except UnavailableError:
-            await self._refuse(stream)
+            await self._refuse(stream, "the beginning was not answered")
             raise
-        if not begun:
+        if beginning is Beginning.FENCED:
             self._fences.count(LossPlace.START)
             raise UnavailableError("the session", retry_after=1)
-        try:
-            await self._messages.store(question_message(stream), fence=stream.fence)
-        except UnavailableError:
-            # the stream document has it, and stores it with the answer
-            _log.warning("question not stored yet", stream=stream.id)
-        return stream, conversation
+        if beginning is Beginning.CHANGED:
+            # it was deleted, or answered something else, between the look and the claim
+            await self._refuse(stream, "the session has changed")
+            if await self._turns.look(claim.session_id, claim.user_id, limit=1) is None:
+                raise NotFoundError
+            raise SessionStreamsError
+        return stream
 
-    async def _reserve(self, claim: Stream, reservation: Reservation) -> int:
+    async def _reserve(self, claim: Stream) -> int:
         try:
             return await self._accounts.reserve(
-                claim.id, claim.user_id, claim.session_id, reservation
+                claim.id, claim.user_id, claim.session_id, claim.reservation
             )
         except UnavailableError:
             # unanswered: the credits may be held, so they are given back by name
-            await self._refuse(replace(claim, reservation=reservation))
+            await self._refuse(claim, "the reservation was not answered")
             raise
         except Exception:
             await self._discard(claim)
@@ -311,9 +345,9 @@ class Streams:
         except UnavailableError:
             _log.warning("claim left to recovery", stream=claim.id)
 
-    async def _refuse(self, stream: Stream) -> None:
+    async def _refuse(self, stream: Stream, reason: str) -> None:
         try:
-            await self._conclusions.refuse(stream, "the reservation was not answered")
+            await self._conclusions.refuse(stream, reason)
         except FenceLostError:
             _log.warning("claim taken by a recovery", stream=stream.id)
             self._fences.count(LossPlace.START)
@@ -326,8 +360,3 @@ class Streams:
         finally:
             self._live.leave()
             self._live.retire(live)
-
-
-def _digest(session_id: str, message: str, model_id: str | None) -> str:
-    """Tells the same request from another under the same key."""
-    return hashlib.sha256("\0".join((session_id, message, model_id or "")).encode()).hexdigest()

@@ -3,16 +3,13 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from pymongo import DESCENDING, UpdateOne
+from pymongo import DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
-from aula_chat.domain.language_models import Turn
-from aula_chat.domain.messages import Message, MessageRole, MessageStatus
-from aula_chat.domain.prompts import Conversation
+from aula_chat.domain.messages import CREDITS, Message, MessageRole, MessageStatus
 from aula_common.mongo import mongo_errors
 
 Document = dict[str, Any]
-_TURN = {"_id": 0, "position": 1, "role": 1, "content": 1}
 _GAPS = 20  # deleted messages that a bounded read passes over
 
 
@@ -22,27 +19,11 @@ class MessageRepository:
     def __init__(self, collection: AsyncCollection[Document]) -> None:
         self._messages = collection
 
-    async def store(self, *messages: Message, fence: int) -> None:
-        """Keep messages, in order; one that is there already stays as it is.
-
-        Each remembers the highest fence under which it was stored.
-        """
-        writes = [
-            UpdateOne(
-                {"_id": message.id},
-                {"$setOnInsert": _to_document(message), "$max": {"fence": fence}},
-                upsert=True,
-            )
-            for message in messages
-        ]
-        with mongo_errors():
-            await self._messages.bulk_write(writes, ordered=True)
-
     async def record_charge(self, message_id: str, charge: int) -> None:
         """Keep with a message the credits that accounting charged for it."""
         with mongo_errors():
             await self._messages.update_one(
-                {"_id": message_id}, {"$set": {"metadata.credits": charge}}
+                {"_id": message_id}, {"$set": {f"metadata.{CREDITS}": charge}}
             )
 
     async def find(self, message_id: str) -> Message | None:
@@ -56,23 +37,18 @@ class MessageRepository:
 
         `last_position` is the session's, which makes it cheap where there are many.
         """
-        found = await self._newest(session_id, limit, last_position, projection=None)
-        return [_to_message(document) for document in found]
-
-    async def conversation(
-        self, session_id: str, *, limit: int, last_position: int
-    ) -> Conversation:
-        """What a question follows: fewer than `limit` messages, by the same bounded read.
-
-        A whole `limit` of them says that there may be more, and the oldest is left out.
-        """
-        found = await self._newest(session_id, limit, last_position, projection=_TURN)
-        given = found[1:] if len(found) == limit else found
-        return Conversation(
-            turns=tuple(Turn(role=one["role"], text=one["content"]) for one in given),
-            earlier=found[0]["position"] if len(found) == limit else 0,
-            last_position=found[-1]["position"] if found else 0,
-        )
+        query = newest_of(session_id, limit, last_position)
+        with mongo_errors():
+            found = await (
+                self._messages.find(query)
+                .sort("position", DESCENDING)
+                .limit(limit)
+                .batch_size(limit)  # the server's own first batch ends at 101
+                .to_list()
+            )
+        if len(found) < limit and "position" in query:
+            return await self.newest(session_id, limit)
+        return [_to_message(document) for document in reversed(found)]
 
     async def page(
         self, session_id: str, *, offset: int, limit: int, last_position: int = 0
@@ -121,36 +97,6 @@ class MessageRepository:
     async def _slice(self, query: Document, *, offset: int, limit: int) -> list[Document]:
         return await self._messages.find(query).sort("position").skip(offset).limit(limit).to_list()
 
-    async def _newest(
-        self,
-        session_id: str,
-        limit: int,
-        last_position: int,
-        *,
-        projection: Document | None,
-    ) -> list[Document]:
-        """The newest, oldest of them first.
-
-        In one read of a range of positions, which costs the same however many lie before it, on
-        a server too that sorts what it has found. Only where many were deleted lately it holds
-        too few, and all have to be looked at.
-        """
-        after = last_position - limit - _GAPS
-        query: Document = {"sessionId": session_id}
-        if after > 0:
-            query["position"] = {"$gt": after}
-        with mongo_errors():
-            found = await (
-                self._messages.find(query, projection)
-                .sort("position", DESCENDING)
-                .limit(limit)
-                .batch_size(limit)  # the server's own first batch ends at 101
-                .to_list()
-            )
-        if after > 0 and len(found) < limit:
-            return await self._newest(session_id, limit, 0, projection=projection)
-        return found[::-1]
-
     async def count(self, session_ids: list[str]) -> dict[str, int]:
         """How many messages each of these sessions has."""
         pipeline: list[Document] = [
@@ -160,6 +106,32 @@ class MessageRepository:
         with mongo_errors():
             cursor = await self._messages.aggregate(pipeline)
             return {row["_id"]: row["count"] async for row in cursor}
+
+
+def newest_of(session_id: str, limit: int, last_position: int) -> Document:
+    """What a session's newest messages match: a range of positions, if it had more.
+
+    That costs the same however many lie before it, on a server too that sorts what it has found.
+    Only where many were deleted lately it holds fewer than `limit`, and all have to be looked at.
+    """
+    after = last_position - limit - _GAPS
+    bound = {"position": {"$gt": after}} if after > 0 else {}
+    return {"sessionId": session_id, **bound}
+
+
+def kept(message: Message, *, fence: int) -> tuple[Document, Document]:
+    """Which message to upsert, and how; one that is there stays as it is, but for its credits.
+
+    It remembers the highest fence under which it was stored.
+    """
+    inserted = _to_document(message)
+    update: Document = {"$setOnInsert": inserted, "$max": {"fence": fence}}
+    if CREDITS in message.metadata:
+        # credits may come after the rest
+        metadata = inserted.pop("metadata")
+        update["$set"] = {f"metadata.{CREDITS}": metadata.pop(CREDITS)}
+        inserted |= {f"metadata.{name}": value for name, value in metadata.items()}
+    return {"_id": message.id}, update
 
 
 def _to_document(message: Message) -> Document:

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import AsyncGenerator, Collection, Mapping
-from datetime import datetime
 from typing import Any
 
 from pymongo import DESCENDING, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 
 from aula_chat.domain.sessions import UNTITLED, Session
+from aula_chat.domain.streams import Stream
 from aula_common.mongo import mongo_errors
 
 Document = dict[str, Any]
@@ -59,7 +59,7 @@ class SessionRepository:
             cursor = (
                 self._sessions.find(query).sort("updatedAt", DESCENDING).skip(offset).limit(limit)
             )
-            return [_to_session(document) async for document in cursor], total
+            return [to_session(document) async for document in cursor], total
 
     async def update(self, session_id: str, user_id: str, fields: Document) -> Session | None:
         """Set `title` or `modelId` of a person's session; None if there is none."""
@@ -69,38 +69,7 @@ class SessionRepository:
                 {"$set": fields},
                 return_document=ReturnDocument.AFTER,
             )
-        return _to_session(document) if document else None
-
-    async def record_answer(
-        self,
-        session_id: str,
-        *,
-        stream_id: str,
-        position: int,
-        tokens: int,
-        title: str,
-        at: datetime,
-    ) -> None:
-        """Note an answer at that position: the session moves up, its tokens grow once a stream.
-
-        An untitled session takes the title.
-        """
-        with mongo_errors():
-            await self._sessions.update_one(
-                {"_id": session_id, "lastStreamId": {"$ne": stream_id}},
-                {
-                    "$set": {
-                        "updatedAt": at,
-                        "lastStreamId": stream_id,
-                        "lastPosition": position,
-                        "lastTokensUsed": tokens,
-                    },
-                    "$inc": {"totalTokensUsed": tokens},
-                },
-            )
-            await self._sessions.update_one(
-                {"_id": session_id, "title": UNTITLED}, {"$set": {"title": title}}
-            )
+        return to_session(document) if document else None
 
     async def disown(self, user_id: str) -> list[Session]:
         """Make a person's sessions nobody's; those that are left of them, now or from before."""
@@ -109,14 +78,14 @@ class SessionRepository:
                 {"userId": user_id}, {"$set": {"userId": _NOBODY, "formerUserId": user_id}}
             )
             cursor = self._sessions.find({"formerUserId": user_id})
-            return [_to_session(document) async for document in cursor]
+            return [to_session(document) async for document in cursor]
 
     async def each_of(self, user_id: str) -> AsyncGenerator[Session, None]:
         """All of a person's sessions, newest first."""
         with mongo_errors():
             cursor = self._sessions.find({"userId": user_id}).sort("updatedAt", DESCENDING)
             async for document in cursor:
-                yield _to_session(document)
+                yield to_session(document)
 
     async def delete(self, session_id: str) -> None:
         """Remove a session."""
@@ -126,7 +95,25 @@ class SessionRepository:
     async def _find(self, query: Document) -> Session | None:
         with mongo_errors():
             document = await self._sessions.find_one(query)
-        return _to_session(document) if document else None
+        return to_session(document) if document else None
+
+
+def answered(ended: Stream, *, title: str) -> tuple[Document, list[Document]]:
+    """Which session to update, and how, for a stream's answer: it counts once.
+
+    The session moves up, its tokens grow; an untitled one takes the title.
+    """
+    tokens = ended.intent.output_tokens if ended.intent else 0
+    counted: Document = {
+        "updatedAt": ended.ended_at or ended.started_at,
+        "lastStreamId": {"$literal": ended.id},
+        "lastPosition": ended.position + 1,
+        "lastTokensUsed": tokens,
+        "totalTokensUsed": {"$add": ["$totalTokensUsed", tokens]},
+        # in a pipeline a string that begins with $ is a field's path
+        "title": {"$cond": [{"$eq": ["$title", UNTITLED]}, {"$literal": title}, "$title"]},
+    }
+    return {"_id": ended.session_id, "lastStreamId": {"$ne": ended.id}}, [{"$set": counted}]
 
 
 def _to_document(session: Session) -> Document:
@@ -142,7 +129,8 @@ def _to_document(session: Session) -> Document:
     }
 
 
-def _to_session(document: Document) -> Session:
+def to_session(document: Document) -> Session:
+    """The session of a document."""
     return Session(
         id=document["_id"],
         user_id=document["userId"] or document["formerUserId"],
@@ -154,4 +142,5 @@ def _to_session(document: Document) -> Session:
         last_tokens_used=document.get("lastTokensUsed", 0),
         total_tokens_used=document["totalTokensUsed"],
         last_position=document.get("lastPosition", 0),
+        last_stream_id=document.get("lastStreamId"),
     )

@@ -6,7 +6,6 @@ conditional update on the fence, so that no process's clock and no sleeper decid
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
@@ -17,7 +16,6 @@ from aula_chat.domain.streams import (
     ExpiredLease,
     Outcome,
     Phase,
-    Reservation,
     Settlement,
     SettlementIntent,
     Stream,
@@ -28,13 +26,18 @@ from aula_chat.storage.stream_documents import (
     from_intent,
     from_outcome,
     from_reservation,
-    from_settlement,
     to_stream,
+)
+from aula_chat.storage.stream_updates import (
+    NOW_MS,
+    lease,
+    literal,
+    released,
+    settled,
+    with_checkpoint,
 )
 from aula_common.mongo import mongo_errors
 
-_NOW_MS = {"$toLong": "$$NOW"}
-_KEPT_MS = 7 * 24 * 3600 * 1000
 _CLAIM_ATTEMPTS = 3
 _COUNTED_UNSETTLED = 10_000
 _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,23 +56,6 @@ def _later(session_id: str, after: datetime | None) -> Document:
     return {"sessionId": session_id, **later}
 
 
-def _lease(seconds: float) -> Document:
-    return {"leaseMs": {"$add": [_NOW_MS, int(seconds * 1000)]}}
-
-
-def _literal(**fields: Any) -> Document:
-    # in a pipeline a string that begins with $ would be read as a field's path
-    return {name: {"$literal": value} for name, value in fields.items()}
-
-
-def _checkpoint(checkpoint: Checkpoint) -> Document:
-    return _literal(checkpoint={"text": checkpoint.text, "number": checkpoint.number})
-
-
-def _kept() -> Document:
-    return {"purgeAt": {"$add": ["$$NOW", _KEPT_MS]}}
-
-
 class StreamRepository:
     """The collection `streams`."""
 
@@ -82,7 +68,7 @@ class StreamRepository:
         None if it is taken now; else the stream that stands in the way: the session's live
         one, or the one that was started under the same key.
         """
-        fields = _literal(
+        fields = literal(
             sessionId=stream.session_id,
             userId=stream.user_id,
             owner=stream.owner,
@@ -95,10 +81,11 @@ class StreamRepository:
             position=stream.position,
             reservation=from_reservation(stream.reservation),
             startedAt=stream.started_at,
+            droppedMessages=stream.dropped_messages,
         )
         if stream.idempotency_key is not None:
-            fields |= _literal(idempotencyKey=stream.idempotency_key, bodyDigest=stream.body_digest)
-        update = [{"$set": {**fields, **_lease(lease_seconds)}}]
+            fields |= literal(idempotencyKey=stream.idempotency_key, bodyDigest=stream.body_digest)
+        update = [{"$set": {**fields, **lease(lease_seconds)}}]
         for _ in range(_CLAIM_ATTEMPTS):
             try:
                 with mongo_errors():
@@ -111,21 +98,6 @@ class StreamRepository:
                 return None
         return stream  # taken and freed by others each time: contended
 
-    async def begin(
-        self, stream: Stream, *, position: int, reservation: Reservation, lease_seconds: float
-    ) -> bool:
-        """Promise the stream: it is running, its user's message is kept. False if fenced off."""
-        return await self._advance(
-            stream,
-            _literal(
-                phase=str(Phase.RUNNING),
-                position=position,
-                reservation=from_reservation(reservation),
-                droppedMessages=stream.dropped_messages,
-            ),
-            lease_seconds,
-        )
-
     async def renew(
         self, stream_id: str, fence: int, *, lease_seconds: float, checkpoint: Checkpoint | None
     ) -> bool | None:
@@ -133,9 +105,9 @@ class StreamRepository:
 
         Whether a stop was asked for; None if the stream is no longer under this fence.
         """
-        fields = _lease(lease_seconds)
+        fields = lease(lease_seconds)
         if checkpoint is not None:
-            fields |= _checkpoint(checkpoint)
+            fields |= with_checkpoint(checkpoint)
         with mongo_errors():
             document = await self._streams.find_one_and_update(
                 {"_id": stream_id, "fence": fence, "live": True},
@@ -159,7 +131,7 @@ class StreamRepository:
         The session stays taken until `release`. Without an outcome nothing was promised, and the
         idempotency key is free for the next attempt.
         """
-        fields = _literal(
+        fields = literal(
             phase=str(Phase.ENDED),
             outcome=from_outcome(outcome) if outcome else None,
             intent=from_intent(intent),
@@ -176,17 +148,10 @@ class StreamRepository:
         The conversation holds the text by now, and who deletes it there deletes it: the stream
         keeps none. False if fenced off; may be repeated.
         """
-        fields: Document = {"leaseMs": 0, "question": "", "releasedAt": "$$NOW"}
-        if stream.outcome is not None:
-            fields["outcome.text"] = ""
-        removed = ["live", "checkpoint"]
-        if settlement is not None:
-            fields |= _literal(settlement=from_settlement(settlement)) | _kept()
-            removed.append("unsettled")
         with mongo_errors():
             result = await self._streams.update_one(
                 {"_id": stream.id, "fence": stream.fence, "phase": str(Phase.ENDED)},
-                [{"$set": fields}, {"$unset": removed}],
+                released(stream, settlement),
             )
         return result.matched_count == 1
 
@@ -252,7 +217,7 @@ class StreamRepository:
         writes: list[UpdateOne | UpdateMany] = [
             UpdateOne(
                 {"_id": stream.id, "fence": stream.fence, "live": True},
-                [{"$set": {**_GIVEN_UP, **_checkpoint(checkpoint)}}],
+                [{"$set": {**_GIVEN_UP, **with_checkpoint(checkpoint)}}],
             )
             for stream, checkpoint in checkpoints
         ]
@@ -264,7 +229,7 @@ class StreamRepository:
 
     async def find_expired(self, limit: int = 20) -> list[ExpiredLease]:
         """Live streams whose lease is past by the database's clock, those given up first."""
-        query = {"live": True, "$expr": {"$lt": ["$leaseMs", _NOW_MS]}}
+        query = {"live": True, "$expr": {"$lt": ["$leaseMs", NOW_MS]}}
         with mongo_errors():
             cursor = (
                 self._streams.find(query, {"leaseMs": 1}).sort("leaseMs", ASCENDING).limit(limit)
@@ -278,13 +243,13 @@ class StreamRepository:
         """Raise the fence of a stream whose lease is past and own it; None if it isn't past."""
         with mongo_errors():
             document = await self._streams.find_one_and_update(
-                {"_id": stream_id, "live": True, "$expr": {"$lt": ["$leaseMs", _NOW_MS]}},
+                {"_id": stream_id, "live": True, "$expr": {"$lt": ["$leaseMs", NOW_MS]}},
                 [
                     {
                         "$set": {
                             "fence": {"$add": ["$fence", 1]},
-                            **_literal(owner=owner),
-                            **_lease(lease_seconds),
+                            **literal(owner=owner),
+                            **lease(lease_seconds),
                         }
                     }
                 ],
@@ -325,7 +290,7 @@ class StreamRepository:
 
     async def record_settlement(self, stream_id: str, settlement: Settlement) -> None:
         """Keep accounting's answer."""
-        fields = _literal(settlement=from_settlement(settlement)) | _kept()
+        fields = settled(settlement)
         with mongo_errors():
             await self._streams.update_one(
                 {"_id": stream_id}, [{"$set": fields}, {"$unset": ["unsettled"]}]
@@ -352,7 +317,7 @@ class StreamRepository:
         lease_seconds: float,
         forgotten: Sequence[str] = (),
     ) -> bool:
-        update: list[Document] = [{"$set": {**fields, **_lease(lease_seconds)}}]
+        update: list[Document] = [{"$set": {**fields, **lease(lease_seconds)}}]
         if forgotten:
             update.append({"$unset": list(forgotten)})
         with mongo_errors():
