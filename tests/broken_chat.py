@@ -5,7 +5,7 @@ table can be shown to notice. The names are those of the functions below.
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +27,7 @@ from aula_chat.services.conclusions import Conclusions
 from aula_chat.services.live_streams import LiveStream
 from aula_chat.storage import stream_log
 from aula_chat.storage.streams import StreamRepository
+from aula_chat.storage.turns import TurnRepository
 
 VARIABLE = "BREACH"
 
@@ -43,6 +44,16 @@ def fence_ignored() -> None:
         begin(self, cast("Any", _Unfenced(collection)))
 
     StreamRepository.__init__ = begin_unfenced  # type: ignore[method-assign]
+    publish = TurnRepository.publish
+
+    async def publish_unfenced(
+        self: TurnRepository, ended: Stream, messages: Sequence[Message], *, title: str
+    ) -> bool:
+        document = await self._streams.find_one({"_id": ended.id})
+        fence = document["fence"] if document else ended.fence
+        return await publish(self, replace(ended, fence=fence), messages, title=title)
+
+    TurnRepository.publish = publish_unfenced  # type: ignore[method-assign]
 
 
 class _Unfenced:
@@ -139,16 +150,16 @@ def settled_before_stored() -> None:
 
 def intent_forgotten() -> None:
     """What accounting has not answered is not asked again."""
-    release = StreamRepository.release
+    publish = TurnRepository.publish
 
-    async def release_as_settled(
-        self: StreamRepository, stream: Stream, *, settlement: Settlement | None
+    async def publish_as_settled(
+        self: TurnRepository, ended: Stream, messages: Sequence[Message], *, title: str
     ) -> bool:
-        released = await release(self, stream, settlement=settlement)
-        await self._streams.update_one({"_id": stream.id}, {"$unset": {"unsettled": ""}})
+        released = await publish(self, ended, messages, title=title)
+        await self._streams.update_one({"_id": ended.id}, {"$unset": {"unsettled": ""}})
         return released
 
-    StreamRepository.release = release_as_settled  # type: ignore[method-assign]
+    TurnRepository.publish = publish_as_settled  # type: ignore[method-assign]
 
 
 def number_skipped() -> None:

@@ -8,8 +8,16 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from e2e_people import TERMINAL, People, Shown, eventually
-from fault_checks import Cell, Place, Scene, Victim, check_goes_on, check_settled, check_shown
-from fault_places import P2, P3, P4, P5, Begin, MakeVictim
+from fault_checks import (
+    Cell,
+    Place,
+    Scene,
+    Victim,
+    check_goes_on,
+    check_settled,
+    check_shown,
+)
+from fault_places import P1, P2, P3, P4, P5, Begin, MakeVictim
 from fault_processes import runs_nothing
 from fault_readers import Reading, asking, observing, reading
 from fault_remains import Remains, check_deleted, check_paid, streams_of
@@ -145,17 +153,17 @@ async def test_deleted_while_its_owner_sleeps(
 
 @dataclass
 class Sleeper:
-    """A chat process that sleeps while a message that it stores is on its way."""
+    """A chat process that sleeps while the messages that it stores are on their way."""
 
     process: Victim
     asker: Reading
     proxy: TcpProxy
 
-    async def wake(self, cell: Cell, scene: Scene, platform: Platform, *, stored: int) -> Shown:
-        """Let the message arrive, then the process go on; what its client was shown in the end."""
+    async def wake(self, cell: Cell, scene: Scene, platform: Platform) -> Shown:
+        """Let the messages arrive, then the process go on; what its client was shown in the end."""
 
         async def is_stored() -> bool:
-            return Remains.of(platform, scene.session_id, []).messages == stored
+            return Remains.of(platform, scene.session_id, []).messages == 2
 
         async def is_gone() -> bool:
             return not Remains.of(platform, scene.session_id, []).messages
@@ -171,46 +179,61 @@ class Sleeper:
 
 @asynccontextmanager
 async def sleeping(
-    platform: Platform, scene: Scene, make_victim: MakeVictim, *, chunks: int
+    platform: Platform, scene: Scene, make_victim: MakeVictim
 ) -> AsyncIterator[Sleeper]:
-    """From when its answer, or with no chunks its question, is stored until another ended it."""
+    """From when its answer is stored until another process ended it."""
     with tcp_proxy(platform.mongo.url) as proxy:
-        # else the driver asks the server for its address, and goes there past the proxy
-        address = f"{proxy.through(platform.mongo.url)}?directConnection=true"
-        sleeper = make_victim(MONGO_URI=address)
-        if not chunks:
-            proxy.arm(Strike.HOLD, STORING)
+        sleeper = make_victim(MONGO_URI=through(proxy, platform))
         async with reading(asking(scene, sleeper.process.url)) as asker:
-            if chunks:
-                await asker.until_chunks(chunks)
-                proxy.arm(Strike.HOLD, STORING)
+            await asker.until_chunks(5)
+            proxy.arm(Strike.HOLD, STORING)
             await asyncio.to_thread(proxy.wait_struck)
             sleeper.process.suspend()
             await eventually(scene.answer)
             yield Sleeper(sleeper, asker, proxy)
 
 
+def through(proxy: TcpProxy, platform: Platform) -> str:
+    """The database's address by the proxy."""
+    # else the driver asks the server for its address, and goes there past the proxy
+    return f"{proxy.through(platform.mongo.url)}?directConnection=true"
+
+
 @pytest.mark.deep
-@pytest.mark.parametrize(
-    ("phase", "chunks", "stored"),
-    [("P1 reserved", 0, 1), (P5.phase, 5, 2)],
-    ids=["question", "answer"],
-)
-async def test_deleted_with_its_message_on_its_way(
-    platform: Platform,
-    people: People,
-    make_victim: MakeVictim,
-    cell: Begin,
-    phase: str,
-    chunks: int,
-    stored: int,
+async def test_deleted_with_its_beginning_on_its_way(
+    platform: Platform, people: People, make_victim: MakeVictim, cell: Begin
 ) -> None:
-    now, scene = cell("session deleted, a message held", phase), await Scene.set(people)
-    async with sleeping(platform, scene, make_victim, chunks=chunks) as sleeper:
+    now, scene = cell("session deleted, a beginning held", P1.phase), await Scene.set(people)
+    with tcp_proxy(platform.mongo.url) as proxy:
+        sleeper = make_victim(MONGO_URI=through(proxy, platform))
+        proxy.arm(Strike.HOLD, STORING)
+        attempt = asyncio.create_task(scene.attempt_at(sleeper.process.url), name="ask")
+        await asyncio.to_thread(proxy.wait_struck)
+        sleeper.process.suspend()
+        await now.reach("recovered", scene.idle)
+        streams = streams_of(platform, scene.session_id)
+        now.check("nothing was promised", await scene.student.messages(scene.session_id) == [])
+        now.check("deleted", (await delete(scene)).status_code == 200)
+        await check_deleted(now, scene, platform, streams, Shown())
+        proxy.release()
+        sleeper.process.resume()
+        # 503 if the driver has lost patience meanwhile
+        now.check("refused", (await attempt).status_code in {404, 503})
+        await now.reach("the sleeper gives up", lambda: runs_nothing(sleeper))
+    await check_deleted(now, scene, platform, streams, Shown())
+    await check_paid(now, scene, streams)
+
+
+@pytest.mark.deep
+async def test_deleted_with_its_answer_on_its_way(
+    platform: Platform, people: People, make_victim: MakeVictim, cell: Begin
+) -> None:
+    now, scene = cell("session deleted, its messages held", P5.phase), await Scene.set(people)
+    async with sleeping(platform, scene, make_victim) as sleeper:
         streams = streams_of(platform, scene.session_id)
         now.check("deleted", (await delete(scene)).status_code == 200)
         await check_deleted(now, scene, platform, streams, sleeper.asker.shown)
-        shown = await sleeper.wake(now, scene, platform, stored=stored)
+        shown = await sleeper.wake(now, scene, platform)
     await check_deleted(now, scene, platform, streams, shown)
     await check_paid(now, scene, streams)
 
@@ -220,11 +243,11 @@ async def test_messages_are_deleted_with_copies_on_their_way(
     platform: Platform, people: People, make_victim: MakeVictim, cell: Begin
 ) -> None:
     now, scene = cell("messages deleted, copies held", P5.phase), await Scene.set(people)
-    async with sleeping(platform, scene, make_victim, chunks=5) as sleeper:
+    async with sleeping(platform, scene, make_victim) as sleeper:
         for message in await scene.student.messages(scene.session_id):
             path = f"/api/chat/sessions/{scene.session_id}/messages/{message['id']}"
             await scene.student.call("DELETE", path, 204)
         now.check("deleted", await scene.student.messages(scene.session_id) == [])
-        await sleeper.wake(now, scene, platform, stored=2)
+        await sleeper.wake(now, scene, platform)
     await check_goes_on(now, scene)
     now.check("only the next", len(await scene.student.messages(scene.session_id)) == 2)

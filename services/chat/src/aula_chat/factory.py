@@ -33,7 +33,7 @@ from aula_chat.services.subjects import Subjects
 from aula_chat.services.unsettled import UnsettledIntents
 from aula_chat.services.upcoming import Upcoming
 from aula_chat.settings import Settings
-from aula_chat.storage.database import Document, ensure_indexes
+from aula_chat.storage.database import Document, ensure_indexes, require_version
 from aula_chat.storage.erasures import ErasureRepository
 from aula_chat.storage.messages import MessageRepository
 from aula_chat.storage.observations import ObservationRepository
@@ -310,6 +310,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
 async def _prepare(store: AsyncDatabase[Document], clock: Clock) -> None:
     while True:
         try:
+            await require_version(store)
             await ensure_indexes(store)
         except UnavailableError:
             _log.warning("waiting for the database")

@@ -9,11 +9,13 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 from stream_builders import MOMENT, outcome, reservation, stream
 
+from aula_chat.domain.errors import DatabaseTooOldError
 from aula_chat.domain.messages import Message
 from aula_chat.domain.sessions import UNTITLED, Session
 from aula_chat.domain.streams import Phase, Settlement, Stream, intent_of
 from aula_chat.domain.turns import Beginning, Conversation
 from aula_chat.services.conclusions import answer_message, question_message
+from aula_chat.storage.database import require_version
 from aula_chat.storage.messages import MessageRepository
 from aula_chat.storage.sessions import SessionRepository
 from aula_chat.storage.streams import StreamRepository
@@ -233,3 +235,14 @@ async def test_who_lost_the_stream_frees_nothing_and_takes_its_messages_back(wor
     assert (found.id, found.fence) == (one.id, 2)
     await world.messages.withdraw((one.question_id, one.answer_id), fence=1)
     assert await world.messages.newest(SESSION, 9) == []
+
+
+async def test_a_server_without_such_commands_is_refused_at_the_start(store: Store) -> None:
+    await require_version(store)
+
+    class Older:
+        async def command(self, _: str) -> dict[str, Any]:
+            return {**await store.command("hello"), "maxWireVersion": 24}
+
+    with pytest.raises(DatabaseTooOldError):
+        await require_version(Older())  # type: ignore[arg-type]  # what it asks of a database

@@ -86,3 +86,14 @@ class StreamInterruptedError(UnavailableError):
 
 class FenceLostError(Exception):
     """Another process has taken the stream; this one must neither append, store nor settle."""
+
+
+class DatabaseTooOldError(AulaError):
+    """The database server lacks what this program needs of it."""
+
+    code = "database_too_old"
+    status = 503
+    title = "Database too old"
+
+    def __init__(self) -> None:
+        super().__init__("Chat needs MongoDB 8.0 or later.")

@@ -5,6 +5,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
+from aula_chat.domain.errors import DatabaseTooOldError
 from aula_common.mongo import mongo_errors
 
 Document = dict[str, Any]
@@ -44,6 +45,17 @@ _INDEXES: dict[str, list[IndexModel]] = {
     ],
     "erasures": [IndexModel([("dueAt", ASCENDING)], name="due", sparse=True)],
 }
+
+
+_BULK_WRITE_WIRE_VERSION = 25  # of MongoDB 8.0: writes to several collections in one command
+
+
+async def require_version(database: AsyncDatabase[Document]) -> None:
+    """Raise DatabaseTooOldError unless this server can do what is asked of it."""
+    with mongo_errors():
+        hello = await database.command("hello")
+    if hello["maxWireVersion"] < _BULK_WRITE_WIRE_VERSION:
+        raise DatabaseTooOldError
 
 
 async def ensure_indexes(database: AsyncDatabase[Document]) -> None:
