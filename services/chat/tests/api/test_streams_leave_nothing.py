@@ -1,13 +1,15 @@
 """What is left of streams and readers in a process: nothing."""
 
 from asyncio import gather, to_thread
+from typing import Any
 
 import pymongo
 import pytest
-from chat_builders import OBSERVE, Chat, Surroundings, run_chat
+from chat_builders import OBSERVE, Caller, Chat, Surroundings, run_chat
 from waiting import eventually, until
 
-from aula_chat.domain.turns import Conversation
+from aula_chat.domain.turns import Beginning, Conversation
+from aula_common.errors import UnavailableError
 from aula_common.ids import new_id
 
 
@@ -88,3 +90,53 @@ async def test_a_session_deleted_between_a_look_at_it_and_the_claim_is_not_answe
     assert asked.status_code == 404
     assert await chat.process.messages.newest(session_id, 9) == []
     assert (await chat.credits_of(student.id))["held"] == 0
+
+
+async def test_what_another_answer_overtook_between_the_look_and_the_claim_is_refused(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = await chat.student()
+    session_id = await student.new_session()
+    look = chat.process.streams._turns.look
+
+    async def look_and_ask(wanted: str, user_id: str, *, limit: int) -> Conversation | None:
+        monkeypatch.undo()
+        found = await look(wanted, user_id, limit=limit)
+        await student.ask(session_id, "[[pace=0 tokens=3]] First")
+        return found
+
+    monkeypatch.setattr(chat.process.streams._turns, "look", look_and_ask)
+    path = f"/api/chat/sessions/{session_id}/stream"
+    asked = await student.post(path, {"message": "[[pace=0 tokens=3]] Second"})
+    assert (asked.status_code, asked.json()["code"]) == (409, "session_streams")
+    await check_first_alone_remains(chat, student, session_id)
+
+
+async def test_a_beginning_whose_answer_is_lost_is_taken_back(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = await chat.student()
+    session_id = await student.new_session()
+    await student.ask(session_id, "[[pace=0 tokens=3]] First")
+    begin = chat.process.streams._turns.begin
+    begun: list[Beginning] = []
+
+    async def begin_unheard(*arguments: Any, **options: Any) -> Beginning:
+        monkeypatch.undo()
+        begun.append(await begin(*arguments, **options))
+        raise UnavailableError("the database")
+
+    monkeypatch.setattr(chat.process.streams._turns, "begin", begin_unheard)
+    path = f"/api/chat/sessions/{session_id}/stream"
+    asked = await student.post(path, {"message": "[[pace=0 tokens=3]] Second"})
+    assert (asked.status_code, begun) == (503, [Beginning.BEGUN])
+    await check_first_alone_remains(chat, student, session_id)
+
+
+async def check_first_alone_remains(chat: Chat, student: Caller, session_id: str) -> None:
+    """Of the other attempt nothing does, and the conversation goes on."""
+    contents = [one["content"] for one in await student.messages(session_id)]
+    assert (len(contents), contents[0]) == (2, "[[pace=0 tokens=3]] First")
+    balance = await chat.credits_of(student.id)
+    assert (balance["available"], balance["held"]) == (999, 0)
+    assert (await student.ask(session_id, "[[pace=0 tokens=3]] Third"))[-1].event == "complete"

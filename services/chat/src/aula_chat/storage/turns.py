@@ -87,8 +87,7 @@ class TurnRepository:
         ours: Document = {
             "$and": [
                 {"$eq": ["$fence", stream.fence]},
-                {"$eq": ["$live", True]},
-                # running: this very write, repeated by the driver
+                # running: this very write, repeated by the driver; what is free again has ended
                 {"$in": ["$phase", [str(Phase.CLAIMED), str(Phase.RUNNING)]]},
             ]
         }
