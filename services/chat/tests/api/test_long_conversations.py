@@ -210,5 +210,5 @@ async def test_ten_thousand_messages_cost_a_stream_what_two_hundred_do(
             seen[count] = [*replies.of("sessions"), *replies.of("messages")]
     assert seen[200] == seen[10_000]
     [history] = [one for one in seen[200] if one.collection == "messages" and one.documents]
-    assert (history.command, history.documents) == ("find", 200)
-    assert history.size < 200 * (len(WORDS) + 80)  # a position, a role, a text, and no more
+    assert (history.command, history.documents) == ("aggregate", 201)  # the session among them
+    assert history.size < 201 * (len(WORDS) + 80)  # a position, a role, a text, and no more

@@ -8,7 +8,7 @@ import pytest
 from chat_builders import OBSERVE, Caller, Chat, Surroundings, run_chat
 from waiting import eventually, until
 
-from aula_chat.domain.turns import Beginning, Conversation
+from aula_chat.domain.turns import Beginning, Sight
 from aula_common.errors import UnavailableError
 from aula_common.ids import new_id
 
@@ -77,7 +77,7 @@ async def test_a_session_deleted_between_a_look_at_it_and_the_claim_is_not_answe
     session_id = await student.new_session()
     look = chat.process.streams._turns.look
 
-    async def look_and_delete(wanted: str, user_id: str, *, limit: int) -> Conversation | None:
+    async def look_and_delete(wanted: str, user_id: str, *, limit: int) -> Sight | None:
         monkeypatch.undo()
         found = await look(wanted, user_id, limit=limit)
         deleted = await student.request("DELETE", f"/api/chat/sessions/{session_id}")
@@ -99,7 +99,7 @@ async def test_what_another_answer_overtook_between_the_look_and_the_claim_is_re
     session_id = await student.new_session()
     look = chat.process.streams._turns.look
 
-    async def look_and_ask(wanted: str, user_id: str, *, limit: int) -> Conversation | None:
+    async def look_and_ask(wanted: str, user_id: str, *, limit: int) -> Sight | None:
         monkeypatch.undo()
         found = await look(wanted, user_id, limit=limit)
         await student.ask(session_id, "[[pace=0 tokens=3]] First")

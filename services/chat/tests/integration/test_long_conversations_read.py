@@ -6,10 +6,12 @@ import pytest
 from long_talks import Replies, messages
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
+from stream_builders import MOMENT
 
 from aula_chat.domain.language_models import Turn
 from aula_chat.domain.prompts import Conversation
 from aula_chat.storage.messages import MessageRepository
+from aula_chat.storage.turns import TurnRepository
 
 Documents = AsyncDatabase[dict[str, Any]]
 LAST = 120
@@ -53,9 +55,27 @@ async def test_the_newest_are_the_newest(store: Documents, left: list[int]) -> N
         for limit in (1, 19, 20, 60, 99, 119, 120, 200):
             found = await repository.newest("ses_a", limit, last_position=last_position)
             assert [one.position for one in found] == left[-limit:]
-            assert await repository.conversation(
-                "ses_a", limit=limit, last_position=last_position
-            ) == conversation_of(left, limit)
+
+
+async def test_a_look_sees_the_newest_whether_it_knows_the_session_or_not(
+    store: Documents, left: list[int]
+) -> None:
+    for noted in (0, 60, LAST):
+        await store["sessions"].replace_one({"_id": "ses_a"}, session(noted), upsert=True)
+        for limit in (1, 19, 20, 60, 99, 119, 120, 200):
+            turns = TurnRepository(store)
+            for _ in range(2):  # the second knows where the conversation ended
+                seen = await turns.look("ses_a", "usr_a", limit=limit)
+                assert seen is not None
+                assert seen.conversation == conversation_of(left, limit)
+                assert seen.last_position == max(noted, left[-1] if left else 0)
+
+
+def session(last_position: int, session_id: str = "ses_a") -> dict[str, Any]:
+    return {
+        "_id": session_id, "userId": "usr_a", "title": "t", "modelId": "m", "createdAt": MOMENT,
+        "updatedAt": MOMENT, "metadata": {}, "totalTokensUsed": 0, "lastPosition": last_position,
+    }  # fmt: skip
 
 
 def conversation_of(left: list[int], limit: int) -> Conversation:
@@ -76,32 +96,39 @@ async def test_a_long_conversation_has_no_more_looked_at_than_a_short_one(
     replies = Replies()
     looked_at = {}
     for count in (220, 5000):
-        await store["messages"].insert_many(messages(f"ses_{count}", count))
-        replies.sent.clear()
+        session_id = f"ses_{count}"
+        await store["messages"].insert_many(messages(session_id, count))
+        await store["sessions"].insert_one(session(count, session_id))
         async with AsyncMongoClient[dict[str, Any]](
             mongo_database, event_listeners=[replies]
         ) as client:
             repository = MessageRepository(client.get_default_database()["messages"])
-            session_id = f"ses_{count}"
-            await repository.conversation(session_id, limit=200, last_position=count)
+            turns = TurnRepository(client.get_default_database())
+            await turns.look(session_id, "usr_a", limit=200)
+            replies.sent.clear()
+            await turns.look(session_id, "usr_a", limit=200)
             await repository.newest(session_id, 100, last_position=count)
             await repository.page(session_id, offset=0, limit=20, last_position=count)
             await repository.page(session_id, offset=20, limit=100, last_position=count)
-        finds = [one for one in replies.sent if "find" in one]
-        assert len(finds) == 4  # one each, and no more batches
+        reads = [one for one in replies.sent if "find" in one or "$sort" in str(one)]
+        assert len(reads) == 4  # one each, and no more batches
         assert not [one for one in replies.sent if "getMore" in one]
-        looked_at[count] = [await examined(store, find) for find in finds]
+        looked_at[count] = [await examined(store, read) for read in reads]
     assert looked_at[220] == looked_at[5000] == [220, 120, 40, 140]
 
 
-async def examined(store: Documents, find: dict[str, Any]) -> int:
+async def examined(store: Documents, read: dict[str, Any]) -> int:
     """How many documents the server looks at, by the declared index.
 
     This one reads the whole range and sorts it; MongoDB reads the index in order and ends at the
     limit.
     """
+    if "aggregate" in read:
+        stages = {name: value for stage in read["pipeline"] for name, value in stage.items()}
+        read = {"find": read["aggregate"], "filter": stages["$match"]}
+        read |= {"sort": stages["$sort"], "limit": stages["$limit"]}
     asked = {
-        name: find[name] for name in ("find", "filter", "sort", "skip", "limit") if name in find
+        name: read[name] for name in ("find", "filter", "sort", "skip", "limit") if name in read
     }
     plan = await store.command({"explain": asked, "verbosity": "executionStats"})
     assert "'indexName': 'order'" in str(plan["queryPlanner"]["winningPlan"])

@@ -13,7 +13,7 @@ from aula_chat.domain.errors import DatabaseTooOldError
 from aula_chat.domain.messages import Message
 from aula_chat.domain.sessions import UNTITLED, Session
 from aula_chat.domain.streams import Phase, Settlement, Stream, intent_of
-from aula_chat.domain.turns import Beginning, Conversation
+from aula_chat.domain.turns import Beginning, Sight
 from aula_chat.services.conclusions import answer_message, question_message
 from aula_chat.storage.database import require_version
 from aula_chat.storage.messages import MessageRepository
@@ -37,7 +37,7 @@ class World:
         self.messages = MessageRepository(store["messages"])
         self.streams = StreamRepository(store["streams"])
 
-    async def look(self, *, limit: int = 9) -> Conversation:
+    async def look(self, *, limit: int = 9) -> Sight:
         found = await self.turns.look(SESSION, OWNER, limit=limit)
         assert found is not None
         return found
@@ -91,7 +91,7 @@ async def world(store: Store) -> World:
 async def test_a_new_session_is_seen_by_its_owner_alone(world: World) -> None:
     seen = await world.look()
     assert seen.session == await world.sessions.find(SESSION)
-    assert (seen.turns, seen.last_position) == ((), 0)
+    assert (seen.conversation.turns, seen.last_position) == ((), 0)
     assert await world.turns.look(SESSION, "usr_two", limit=9) is None
     assert await world.turns.look("ses_two", OWNER, limit=9) is None
     await world.sessions.disown(OWNER)
@@ -105,11 +105,12 @@ async def test_the_newest_turns_are_seen_oldest_of_them_first(world: World) -> N
         assert await world.begin(one, after=after) is Beginning.BEGUN
         assert await world.publish(await world.ended(one))
         after = one.id
-    seen = await world.look(limit=3)
-    assert [(turn.role, turn.text) for turn in seen.turns] == [
+    seen = await world.look(limit=4)
+    assert [(turn.role, turn.text) for turn in seen.conversation.turns] == [
         ("assistant", "$answer"), ("user", "question 3"), ("assistant", "$answer"),
     ]  # fmt: skip
     assert (seen.last_position, seen.session.last_stream_id) == (4, after)
+    assert seen.conversation.earlier == 1  # a whole `limit`: there may be more
 
 
 async def test_a_beginning_promises_the_stream_and_keeps_its_question(world: World) -> None:

@@ -57,8 +57,8 @@ class TurnRepository:
             },
         ]
         with mongo_errors():
-            # one batch: the server's own first one ends at 101
-            cursor = await self._messages.aggregate(pipeline, batchSize=limit + 1)
+            # more than there can be, so that all come in the first answer, which says it is the last
+            cursor = await self._messages.aggregate(pipeline, batchSize=limit + 2)
             found = await cursor.to_list()
         if not found or "_id" not in found[-1]:
             return None
