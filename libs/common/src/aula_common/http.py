@@ -17,6 +17,8 @@ from aula_common.errors import UnavailableError
 from aula_common.logging import get_logger
 from aula_common.requests import request_id
 from aula_common.security.service_tokens import ServiceTokens
+from aula_common.traced_calls import call_spans
+from aula_common.traces import tracing
 
 _log = get_logger(__name__)
 
@@ -63,6 +65,7 @@ def create_session() -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=True,
+        trace_configs=[call_spans()] if tracing() else None,
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from aula_common.requests import request_id
+from aula_common.traces import trace_ids
 
 _SECRET_KEYS = re.compile(
     r"passw|passphrase|secret|authorization|cookie|credentials?$|api[-_]?key|private[-_]?key"
@@ -102,7 +103,8 @@ def configure_logging(service: str, level: str = "INFO", *, stream: TextIO | Non
     """Send every log line of this process, the libraries' too, out as one JSON object each.
 
     To stdout, or to the stream given: a command keeps its stdout for what it was asked for.
-    Lines carry `service`, `level`, `timestamp`, `event`, and `requestId` inside a request.
+    Lines carry `service`, `level`, `timestamp`, `event`, and `requestId` inside a request; inside
+    a trace `trace_id` and `span_id`.
     """
 
     def add_origin(
@@ -110,6 +112,8 @@ def configure_logging(service: str, level: str = "INFO", *, stream: TextIO | Non
     ) -> MutableMapping[str, Any]:
         if (current := request_id.get()) is not None:
             event["requestId"] = current
+        if (ids := trace_ids()) is not None:
+            event.update(ids)
         event["service"] = service
         return event
 

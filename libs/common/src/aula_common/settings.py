@@ -40,6 +40,34 @@ def require_strength(secret: SecretStr | None, name: str) -> None:
         raise ValueError(msg)
 
 
+class TraceSettings(Block):
+    """Where traces go, by OpenTelemetry's own variables; without an address there are none.
+
+    Its SDK reads the others (sampling, headers, queue, deadlines) by itself.
+    """
+
+    otel_exporter_otlp_endpoint: str | None = None
+    otel_exporter_otlp_traces_endpoint: str | None = None
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    otel_exporter_otlp_traces_protocol: Literal["http/protobuf"] = "http/protobuf"
+    otel_traces_exporter: Literal["otlp", "none"] = "otlp"
+    otel_sdk_disabled: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether spans are to be made and sent."""
+        address = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint
+        return bool(address) and self.otel_traces_exporter == "otlp" and not self.otel_sdk_disabled
+
+    @field_validator("otel_exporter_otlp_endpoint", "otel_exporter_otlp_traces_endpoint")
+    @classmethod
+    def _require_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/]", value):
+            msg = "an address of OpenTelemetry's collector is http://… or https://…"
+            raise ValueError(msg)
+        return value
+
+
 class ServiceSettings(Block):
     """What every service has: where it listens, what it logs, how much it reads, how it ends."""
 
@@ -53,6 +81,7 @@ class ServiceSettings(Block):
     trusted_proxies: str = Field(
         default="127.0.0.1", description="Addresses whose X-Forwarded-For is believed."
     )
+    traces: TraceSettings = Field(default_factory=TraceSettings)
 
     @field_validator("cors_origin", mode="before")
     @classmethod

@@ -11,8 +11,10 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
 from pydantic import SecretStr
 
+from aula_common import traces
 from aula_common.logging import configure_logging, get_logger, redact
 from aula_common.testing import TokenMint
 
@@ -85,6 +87,25 @@ def test_a_line_is_one_json_object_with_the_service_and_the_level(lines: io.Stri
     assert (first["service"], first["level"], first["user_id"]) == ("common", "info", "usr_1")
     assert second["event"] == "to redis://[redacted]@cache"
     assert SECRET not in lines.getvalue()
+
+
+def test_a_line_names_the_span_in_which_it_was_written(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with traces.spanned("not traced", {}):
+        get_logger("a").info("off")
+    monkeypatch.setattr(traces._Process, "tracer", TracerProvider().get_tracer("a"))
+    get_logger("a").info("outside")
+    with traces.spanned("work", {}) as span:
+        get_logger("a").info("inside")
+        logging.getLogger("a.library").warning("inside too")
+    context = span.get_span_context()
+    ids = [
+        (line.get("trace_id"), line.get("span_id"))
+        for line in map(json.loads, lines.getvalue().splitlines())
+    ]
+    inside = (f"{context.trace_id:032x}", f"{context.span_id:016x}")
+    assert ids == [(None, None), (None, None), inside, inside]
 
 
 def test_a_traceback_is_kept_without_its_secrets(lines: io.StringIO) -> None:

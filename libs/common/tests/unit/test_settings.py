@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from aula_common.settings import MongoSettings, ServiceSettings, TokenSettings
+from aula_common.settings import MongoSettings, ServiceSettings, TokenSettings, TraceSettings
 
 SHORT = "planted-secret"
 
@@ -69,3 +69,41 @@ def test_what_has_no_default_is_required() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         build().port = 1  # type: ignore[misc]  # what must not work
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://a/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_TRACES_EXPORTER": "none"}, False),
+    ],
+)
+def test_traces_are_made_where_there_is_an_address_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    wanted: bool,  # noqa: FBT001 - a parameter of the case
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert TraceSettings().wanted is wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_TRACES_EXPORTER", "console"),
+    ],
+)
+def test_what_would_lose_all_spans_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        TraceSettings()

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import aiohttp
 from fastapi import FastAPI
 
 from aula_accounting.api.router import PREFIX, alias_router, router, thin_routes
@@ -15,6 +14,7 @@ from aula_accounting.factory import create_context, open_relay
 from aula_accounting.settings import Settings
 from aula_common.clock import Clock, SystemClock
 from aula_common.errors import UnavailableError
+from aula_common.http import create_session
 from aula_common.logging import configure_logging, get_logger
 from aula_common.metrics import Metrics
 from aula_common.security.access import create_access
@@ -45,7 +45,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         supervisor = Supervisor()
         async with (
-            aiohttp.ClientSession() as session,
+            create_session() as session,
             create_context(
                 database=settings.database,
                 rules=settings.credits,

@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from aula_common.clock import SystemClock
 from aula_common.metrics import Metrics
 from aula_common.settings import ServiceSettings
+from aula_common.traces import flushed_after, start_traces
 from aula_common.web.answers import PROBLEM_SCHEMA, document_answers
 from aula_common.web.drain import Drain
 from aula_common.web.health import health_router
@@ -25,7 +26,8 @@ ANY_PROBLEM: dict[str, Any] = {
     "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
 }
 
-# a service tells of itself by its metrics and log lines; else each request asks three providers
+# a service tells of itself by its metrics, log lines and own spans; FastAPI's would wrap each send,
+# tell whole paths and queries, and ask three providers for each request
 _NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -52,7 +54,7 @@ def create_service_app(
     thin_routes: Sequence[ThinRoute[Any]] = (),
     exact_answers: bool = False,
 ) -> FastAPI:
-    """An application with probes, metrics, problem documents and the house's middleware.
+    """An application with probes, metrics, traces, problem documents and the house's middleware.
 
     The lifespan must set on `app.state`: `verifier` (TokenVerifier) and `readiness` (an async
     function that raises UnavailableError); it finds `metrics` and `drain` there.
@@ -62,6 +64,8 @@ def create_service_app(
     version = package_version(f"aula-{service}")
     metrics = Metrics()
     drain = Drain()
+    if (spans := start_traces(service, version, settings.traces)) is not None:
+        lifespan = flushed_after(lifespan, spans)
     app = (_ExactlyDocumented if exact_answers else FastAPI)(
         title=f"Aula {service}",
         version=version,

@@ -13,8 +13,10 @@ from aula_common.ids import new_id
 from aula_common.logging import get_logger
 from aula_common.metrics import Metrics
 from aula_common.requests import request_id
+from aula_common.traces import tracing
 from aula_common.web.drain import Drain
 from aula_common.web.problems import problem_response
+from aula_common.web.traced_requests import RequestSpan
 
 _log = get_logger(__name__)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -29,11 +31,12 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
 
 
 class RequestContext:
-    """Outermost: the request's id, its log line and metrics, and the last catch of an error."""
+    """Outermost: a request's id, span, log line and metrics, and the last catch of an error."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._traced = tracing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -43,9 +46,12 @@ class RequestContext:
         given = _header(scope, b"x-request-id")
         current = given.decode() if given and _REQUEST_ID.fullmatch(given) else new_id("req")
         token = request_id.set(current)
+        traced = self._traced and scope["path"] not in QUIET_PATHS
+        span = RequestSpan(scope, request_id=current) if traced else None
         started = time.monotonic()
         status = 0
         first_byte = 0.0
+        broken_by: str | None = None
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, first_byte
@@ -58,7 +64,8 @@ class RequestContext:
 
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception:
+        except Exception as error:
+            broken_by = type(error).__name__
             _log.exception("unexpected error", method=scope["method"], path=scope["path"])
             if status == 0:
                 await problem_response(AulaError())(scope, receive, send_with_id)
@@ -66,6 +73,9 @@ class RequestContext:
                 raise
         finally:
             self._record(scope, status, first_byte, time.monotonic() - started)
+            if span is not None:
+                route = getattr(scope.get("route"), "path", None)
+                span.end(route=route, status=status, error=broken_by)
             request_id.reset(token)
 
     def _record(self, scope: Scope, status: int, first_byte: float, seconds: float) -> None:

@@ -13,6 +13,7 @@ Fixtures, all synchronous:
 - `postgres_url`, `mongo_url`: the servers themselves.
 - `postgres_server`, `mongo_server`, `redis_server`: servers of this test's own, to stop and start.
 - `make_platform`, `platform`: the whole platform, each service a process.
+- `collector`: receives the traces of applications that the test makes in its own process.
 """
 
 from aula_devstack.testing.databases import mongo_database, postgres_database, redis_url
@@ -31,9 +32,11 @@ from aula_devstack.testing.servers import (
     s3_url,
     test_servers,
 )
+from aula_devstack.testing.trace_collector import collector
 
 __all__ = [
     "bedrock_url",
+    "collector",
     "make_platform",
     "mongo_database",
     "mongo_server",
