@@ -9,6 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from aula_chat.clients.accounting import AccountingClient
 from aula_chat.clients.bedrock import BedrockModel
 from aula_chat.clients.failpoints import FailingAccounts, FailingModel
+from aula_chat.clients.traced_model import TracedModel
 from aula_chat.domain.language_models import LanguageModel
 from aula_chat.domain.ports import CreditAccounts
 from aula_chat.services.audience import Audience
@@ -30,6 +31,7 @@ from aula_chat.services.sessions import Sessions
 from aula_chat.services.settlements import Settlements
 from aula_chat.services.streams import Streams
 from aula_chat.services.subjects import Subjects
+from aula_chat.services.traced_streams import TracedGenerator, TracedStreams
 from aula_chat.services.unsettled import UnsettledIntents
 from aula_chat.services.upcoming import Upcoming
 from aula_chat.settings import Settings
@@ -54,6 +56,7 @@ from aula_common.redis import create_redis
 from aula_common.security.access import create_access
 from aula_common.security.verifier import TokenVerifier
 from aula_common.tasks import Supervisor
+from aula_common.traces import tracing
 
 _log = get_logger(__name__)
 _APPLICATION = "aula-chat"
@@ -198,7 +201,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         )
         audience = Audience(ObserverRepository(redis), clock=clock)
         followers = LogFollowers(log, stream_store, clock=clock)
-        generator = Generator(
+        generator = (TracedGenerator if tracing() else Generator)(
             model=model,
             accounts=accounts,
             conclusions=conclusions,
@@ -210,7 +213,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             checkpoint_every=durations.checkpoint_seconds,
             progress_every=durations.progress_seconds,
         )
-        streams = Streams(
+        streams = (TracedStreams if tracing() else Streams)(
             turns=TurnRepository(store),
             streams=stream_store,
             accounts=accounts,
@@ -329,11 +332,13 @@ async def _create_model(settings: Settings, clock: Clock) -> AsyncIterator[Langu
         secret_access_key=secret.get_secret_value() if secret else None,
         first_text_timeout=settings.streams.provider_first_text_seconds,
         idle_timeout=settings.streams.provider_idle_seconds,
-    ) as model:
-        if settings.aula_failpoints is None:
-            yield model
-        else:
-            yield FailingModel(model, ArmedFailpoints(settings.aula_failpoints))
+    ) as bedrock:
+        model: LanguageModel = bedrock
+        if tracing():
+            model = TracedModel(model, provider="aws.bedrock")
+        if settings.aula_failpoints is not None:
+            model = FailingModel(model, ArmedFailpoints(settings.aula_failpoints))
+        yield model
 
 
 def _create_accounts(

@@ -117,7 +117,8 @@ class Stream:
 
     `ended_at` is when its text was whole, `released_at` when its session was free again: settling
     lies between, and only then does the log get its end. `dropped_messages` is how many were left
-    out of the prompt for the first model.
+    out of the prompt for the first model. `traceparent` names the span of its start, if that was
+    traced.
     """
 
     id: str
@@ -144,6 +145,7 @@ class Stream:
     settlement: Settlement | None = None
     idempotency_key: str | None = None
     body_digest: str | None = None
+    traceparent: str | None = None
 
 
 def claim_of(
@@ -157,6 +159,7 @@ def claim_of(
     dropped_messages: int = 0,
     idempotency_key: str | None = None,
     body_digest: str | None = None,
+    traceparent: str | None = None,
 ) -> Stream:
     """A new stream that claims the session; nothing is reserved or promised yet."""
     return Stream(
@@ -177,6 +180,7 @@ def claim_of(
         dropped_messages=dropped_messages,
         idempotency_key=idempotency_key,
         body_digest=body_digest,
+        traceparent=traceparent,
     )
 
 

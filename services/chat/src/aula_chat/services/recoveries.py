@@ -13,9 +13,11 @@ from aula_chat.domain.ports import LogAppend, StreamLog
 from aula_chat.domain.streams import Outcome, Phase, Stream, StreamCode
 from aula_chat.services.conclusions import Conclusions, terminal_event
 from aula_chat.services.fences import Fences
+from aula_chat.services.stream_spans import stream_attributes
 from aula_common.clock import Clock
 from aula_common.errors import UnavailableError
 from aula_common.logging import get_logger
+from aula_common.traces import spanned
 
 if TYPE_CHECKING:
     from aula_chat.storage.streams import StreamRepository
@@ -95,7 +97,8 @@ class Recoveries:
             return False
         _log.warning("recovering a stream", stream=stream.id, phase=str(stream.phase))
         try:
-            await self._end(stream)
+            with spanned("recover", stream_attributes(stream), link=stream.traceparent):
+                await self._end(stream)
         except FenceLostError:
             _log.warning("recovery was overtaken", stream=stream.id)
             self._fences.count(LossPlace.RECOVERY)

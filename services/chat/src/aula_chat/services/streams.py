@@ -37,6 +37,7 @@ from aula_common.errors import IdempotencyKeyReusedError, NotFoundError, Unavail
 from aula_common.logging import get_logger
 from aula_common.security.principal import Principal
 from aula_common.tasks import Supervisor
+from aula_common.traces import traceparent
 
 if TYPE_CHECKING:
     from aula_chat.storage.streams import StreamRepository
@@ -272,6 +273,7 @@ class Streams:
             at=self._clock.now(),
             idempotency_key=wish.idempotency_key,
             body_digest=wish.digest,
+            traceparent=traceparent(),
         )
         return _Attempt(
             claim=claim, conversation=seen.conversation, after=seen.session.last_stream_id

@@ -84,6 +84,7 @@ def to_stream(document: Document) -> Stream:
         settlement=Settlement(**settlement) if settlement else None,
         idempotency_key=document.get("idempotencyKey"),
         body_digest=document.get("bodyDigest"),
+        traceparent=document.get("traceparent"),
     )
 
 

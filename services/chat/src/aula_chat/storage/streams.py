@@ -85,6 +85,8 @@ class StreamRepository:
         )
         if stream.idempotency_key is not None:
             fields |= literal(idempotencyKey=stream.idempotency_key, bodyDigest=stream.body_digest)
+        if stream.traceparent is not None:
+            fields |= literal(traceparent=stream.traceparent)
         update = [{"$set": {**fields, **lease(lease_seconds)}}]
         for _ in range(_CLAIM_ATTEMPTS):
             try:
