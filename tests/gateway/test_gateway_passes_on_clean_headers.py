@@ -77,6 +77,14 @@ async def test_credentials_and_positions_are_passed_on(stack: Stack) -> None:
     assert received.values("Host") == ["127.0.0.1"]
 
 
+async def test_a_trace_is_passed_on_as_it_came(stack: Stack) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    received = await _received(stack, f"traceparent: {trace}\r\ntracestate: a=1,b=2\r\n")
+    assert received.values("traceparent") == [trace]
+    assert received.values("tracestate") == ["a=1,b=2"]
+    assert (await _received(stack, "")).values("traceparent") == []
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [

@@ -1,5 +1,6 @@
 """`aula up`."""
 
+import os
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def run(*, home: Path, port: int | None, fresh: bool, pace_ms: float) -> None:
         home=home,
         fixed_ports=True,
         gateway_port=port,
+        # of the shell's variables these alone, which name no server that would be replaced
+        environment={key: value for key, value in os.environ.items() if key.startswith("OTEL_")},
         pace_ms=pace_ms,
         fresh=fresh,
         report=lambda text: console.print(text, style="yellow", markup=False, soft_wrap=True),
