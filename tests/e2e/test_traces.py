@@ -19,7 +19,7 @@ from aula_devstack.servers.service import Service
 from aula_devstack.testing.trace_collector import CollectedSpan, TraceCollector, trace_collector
 
 AWAY = "http://127.0.0.1:9"
-HEAVY = ("opentelemetry.sdk", "opentelemetry.exporter", "google.protobuf")
+HEAVY = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "google.protobuf")
 SHORT = "What is a prime? [[tokens=10]]"
 ASKED = "POST /api/chat/sessions/{session_id}/stream"
 FINALIZED = "POST /streaming/finalize"
@@ -195,7 +195,9 @@ async def answered_by(replica: Service, student: Person) -> Shown:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_off_nothing_of_the_sdk_is_imported(platform: Platform, service: str) -> None:
+def test_off_neither_the_tracing_sdk_nor_the_exporter_is_imported(
+    platform: Platform, service: str
+) -> None:
     program = (
         f"import sys; from aula_{service}.main import create_app; create_app()\n"
         "print(*(name for name in sys.modules if name.startswith(tuple(sys.argv[1:]))))"

@@ -1,8 +1,8 @@
 """Traces by OpenTelemetry: off, and free, unless there is an address to send them to.
 
-While they are off the SDK isn't imported and no span is made: what makes one for each request or
-stream is put into its place by `tracing()`, when a process is put together. No text of a message,
-no query of an address and no credential goes into a span.
+While they are off neither the tracing SDK nor the exporter is imported, and no span is made: what
+makes one for each request or stream is put into its place by `tracing()`, when a process is put
+together. No text of a message, no query of an address and no credential goes into a span.
 """
 
 import asyncio
