@@ -13,6 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.trace import Tracer
 
 from aula_common import traces
 
@@ -152,7 +153,8 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[TraceCollector]:
             monkeypatch.setenv(name, value)
         yield made
         made.thaw()
-        if (tracer := traces._Process.tracer) is not None:  # noqa: SLF001
+        tracer = traces._Process.tracer  # noqa: SLF001
+        if isinstance(tracer, Tracer):
             tracer.span_processor.shutdown()
 
 
