@@ -57,7 +57,7 @@ class TurnRepository:
             },
         ]
         with mongo_errors():
-            # more than there can be, so that all come in the first answer, which says it is the last
+            # more than there can be, so that the first answer has all, and says that it does
             cursor = await self._messages.aggregate(pipeline, batchSize=limit + 2)
             found = await cursor.to_list()
         if not found or "_id" not in found[-1]:
