@@ -19,7 +19,7 @@ ARGS ?=
 # each worker has servers of its own; the tests of a file share a worker
 PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup run demo status down test test-faults test-deep soak bench-accounting lint format types check openapi lock clean
+.PHONY: help setup run demo status down test test-faults test-deep soak bench-accounting bench-stream lint format types check openapi lock clean
 
 help: ## Show this list
 	@echo "Aula: make <target> [ARGS=...]"
@@ -66,6 +66,9 @@ soak: $(STAMP) ## Walk at random over all faults for 10 minutes (ARGS='--minutes
 
 bench-accounting: $(STAMP) ## Compare reserve + settle with pgbench and an ORM (ARGS='--rounds 5')
 	PYTHONPATH=tests $(BIN)/python -m bench.accounting $(ARGS)
+
+bench-stream: $(STAMP) ## Compare chat's streams with LiteLLM's and others (ARGS='--rounds 1 --streams 10')
+	PYTHONPATH=tests $(BIN)/python -m bench.stream $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and the layers
 	$(BIN)/ruff check .

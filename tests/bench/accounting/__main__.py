@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from bench.accounting.contenders import USERS, Contender, Measured, prepare, started
+from bench.processes import RESULTS
 from rich.console import Console
 from rich.table import Table
 
@@ -19,7 +19,6 @@ _TARGETS = {("spread", 1): 0.5, ("spread", 8): 0.65, ("spread", 32): 0.9}
 _TARGETS |= {("one user", 8): 1.5, ("one user", 32): 2.5}
 _WORKLOADS = {"spread": USERS, "one user": 1}
 _WARM_UP_SECONDS = 1.5
-_RESULTS = Path(__file__).parents[3] / ".aula" / "bench"
 
 Results = dict[tuple[str, int, str], list[Measured]]
 
@@ -109,9 +108,9 @@ def _write(results: Results) -> None:
         }
         for (workload, count, name), runs in results.items()
     ]
-    _RESULTS.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     document = {"at": datetime.now(UTC).isoformat(), "cases": cases}
-    (_RESULTS / "accounting.json").write_text(json.dumps(document, indent=2) + "\n")
+    (RESULTS / "accounting.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

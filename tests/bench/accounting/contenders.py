@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.accounting import best_sql, naive_orm
+from bench.processes import TESTS, UnderUvicorn, family_cpu
 
 from aula_accounting.domain.credits import Grant
 from aula_accounting.factory import create_context
@@ -20,7 +21,6 @@ from aula_common.clock import SystemClock
 from aula_common.metrics import Metrics
 from aula_common.settings import PostgresSettings
 from aula_common.testing import TokenMint
-from aula_devstack.servers.descendants import descendants
 from aula_devstack.servers.ports import Ports
 from aula_devstack.servers.postgres import Postgres
 from aula_devstack.servers.process import Process
@@ -29,14 +29,11 @@ from aula_devstack.temporary import temporary_home
 
 USERS = 1_000
 _CREDITS = 10**12
-_TICKS = os.sysconf("SC_CLK_TCK")
 _SECRET = secrets.token_urlsafe(32)
 _FAR_FUTURE = 4_102_444_800  # 2100: longer than any run
 _TOKEN = TokenMint(shared_secret=_SECRET).service(
     "chat", audience="accounting", scopes=["streaming:write"], exp=_FAR_FUTURE
 )
-_NAIVE_APP = f"{naive_orm.__name__}:create_app"
-_TESTS = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -71,11 +68,11 @@ class BestSql:
     def run(self, *, clients: int, seconds: float, users: int) -> Measured:
         """Measure for so many seconds."""
         script = best_sql.write_script(self._folder, users=users)
-        before = _family_cpu(self._server)
+        before = family_cpu(self._server)
         program = self._server._program("pgbench")
         done = best_sql.run(self._server, program, script, clients=clients, seconds=seconds)
         pairs = int(done["pairs"])
-        cpu = 1e6 * (_family_cpu(self._server) - before) / max(1, pairs)
+        cpu = 1e6 * (family_cpu(self._server) - before) / max(1, pairs)
         return Measured(pairs, done["pairs_per_second"], cpu)
 
 
@@ -90,9 +87,9 @@ class OverHttp:
 
     def run(self, *, clients: int, seconds: float, users: int) -> Measured:
         """Measure for so many seconds; AssertionError if anything was refused."""
-        before = _family_cpu(self._server), _family_cpu(self.process)
+        before = family_cpu(self._server), family_cpu(self.process)
         done = self._load(clients=clients, seconds=seconds, users=users)
-        after = _family_cpu(self._server), _family_cpu(self.process)
+        after = family_cpu(self._server), family_cpu(self.process)
         assert not done["refused"], done["refused"]
         database, service = (
             1e6 * (b - a) / done["pairs"] for a, b in zip(before, after, strict=True)
@@ -112,30 +109,13 @@ class OverHttp:
         words += ["--prefix", self._prefix]
         for option, value in options.items():
             words += [f"--{option}", str(value)]
-        environment = {**os.environ, "PYTHONPATH": str(_TESTS), "BENCH_TOKEN": _TOKEN}
+        environment = {**os.environ, "PYTHONPATH": str(TESTS), "BENCH_TOKEN": _TOKEN}
         done = subprocess.run(  # noqa: S603 - our own program
             words, capture_output=True, text=True, check=False, env=environment
         )
         assert done.returncode == 0, done.stderr
         found: Mapping[str, Any] = json.loads(done.stdout)
         return found
-
-
-class _Naive(Process):
-    """The naive endpoints under uvicorn, as quick as it goes."""
-
-    def command(self) -> list[str]:
-        """Its factory under uvicorn."""
-        return [
-            sys.executable, "-m", "uvicorn", "--factory", _NAIVE_APP, "--port", str(self.port),
-            "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning",
-        ]  # fmt: skip
-
-    def answers(self) -> bool:
-        """Whether it serves."""
-        from aula_devstack.servers.probes import http_status  # noqa: PLC0415 - one use
-
-        return http_status(self.port, "/readyz") == 200
 
 
 async def prepare(url: str) -> None:
@@ -172,9 +152,9 @@ def started(prepare_database: Any) -> Iterator[tuple[Service, list[Contender]]]:
                 "LOG_LEVEL": os.environ.get("BENCH_LOG_LEVEL", "INFO"),
             },
         )  # fmt: skip
-        naive = _Naive(
-            name="naive", port=ports.any("naive"), log_file=home / "naive.log",
-            environment={**address, "PYTHONPATH": str(_TESTS)},
+        naive = UnderUvicorn(
+            f"{naive_orm.__name__}:create_app", name="naive", port=ports.any("naive"),
+            log_file=home / "naive.log", environment=address,
         )  # fmt: skip
         processes = (server, service, naive)
         try:
@@ -193,16 +173,3 @@ def started(prepare_database: Any) -> Iterator[tuple[Service, list[Contender]]]:
         finally:
             for process in reversed(processes):
                 process.stop()
-
-
-def _family_cpu(process: Process) -> float:
-    """CPU seconds of a process with all its children, those that have ended too."""
-    return sum(map(_cpu, (process.pid, *descendants(process.pid))))
-
-
-def _cpu(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return 0.0
-    return sum(map(int, fields[11:15])) / _TICKS  # own, and of children that were waited for

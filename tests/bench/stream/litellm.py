@@ -1,0 +1,73 @@
+"""LiteLLM's proxy in a virtual environment of its own."""
+
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from bench.processes import RESULTS
+
+from aula_devstack.servers.probes import http_status
+from aula_devstack.servers.process import Process
+
+VERSION = "1.106.2"
+_HOME = RESULTS / f"litellm-{VERSION}"
+_INSTALLED = _HOME / ".installed"
+
+
+def install(report: Callable[[str], None]) -> None:
+    """Install the pinned version, once; CalledProcessError if that fails."""
+    if _INSTALLED.exists():
+        return
+    report(f"installing LiteLLM {VERSION} in {_HOME}")
+    uv = str(Path(sys.executable).parent / "uv")
+    python = str(_HOME / "bin" / "python")
+    package = f"litellm[proxy]=={VERSION}"
+    for words in (
+        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(_HOME)],
+        [uv, "pip", "install", "--quiet", "--python", python, package],
+    ):
+        subprocess.run(words, check=True)  # noqa: S603 - our own tool
+    _INSTALLED.touch()
+
+
+class LiteLlm(Process):
+    """One worker, no database, before one Bedrock endpoint; it wants its key of every caller."""
+
+    ready_within = 120
+
+    def __init__(self, *, port: int, bedrock: str, model: str, log_file: Path) -> None:
+        # without this it asks the internet for prices
+        environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        super().__init__(name="litellm", port=port, log_file=log_file, environment=environment)
+        self.key = f"sk-{secrets.token_hex(16)}"
+        self._settings = log_file.with_suffix(".yaml")
+        self._provider = {
+            "model": f"bedrock/converse/{model}",
+            "aws_bedrock_runtime_endpoint": bedrock,
+            "aws_region_name": "us-east-1",
+            "aws_access_key_id": "local",
+            "aws_secret_access_key": "local",
+        }
+
+    def prepare(self) -> None:
+        """Write its settings."""
+        document = {
+            "model_list": [{"model_name": "bench", "litellm_params": self._provider}],
+            "general_settings": {"master_key": self.key},
+        }
+        self._settings.write_text(yaml.safe_dump(document))
+
+    def command(self) -> list[str]:
+        """Its own command."""
+        return [
+            str(_HOME / "bin" / "python"), str(_HOME / "bin" / "litellm"),
+            "--config", str(self._settings), "--host", "127.0.0.1", "--port", str(self.port),
+            "--num_workers", "1",
+        ]  # fmt: skip
+
+    def answers(self) -> bool:
+        """Whether it is alive."""
+        return http_status(self.port, "/health/liveliness") == 200
