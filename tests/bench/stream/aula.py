@@ -57,6 +57,9 @@ class Aula:
                 "chat": {
                     "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": endpoint.url,
                     "MAX_STREAMS_PER_PROCESS": "1000",
+                    # the endpoint holds its answers until all are open
+                    "PROVIDER_FIRST_TEXT_SECONDS": "120",
+                    "PROVIDER_IDLE_SECONDS": "120",
                 }
             },
             pace_ms=0,

@@ -42,7 +42,7 @@ class Plan:
     deltas: int
     pace: float
     held: bool = False
-    ends_a_second: float = 50
+    ends_a_second: float = 30
 
 
 def _chunk(frame: bytes) -> bytes:

@@ -90,7 +90,7 @@ class Load:
                 renewing = asyncio.create_task(self._renew())
                 ends += await self._open(self._order.observers, self.observers)
             (await self._endpoint.post("/go")).raise_for_status()
-        _, late = await asyncio.wait(ends, timeout=self._order.patience)
+        _, late = await asyncio.wait(ends, timeout=self._order.patience) if ends else ((), ())
         if renewing is not None:
             renewing.cancel()
         for _ in late:
@@ -109,7 +109,10 @@ class Load:
                 end=self._order.end.encode(),
                 tally=tally,
             )
-            ends.append(await ask(self._order.port, make))
+            try:
+                ends.append(await ask(self._order.port, make))
+            except OSError as error:
+                tally.lost.append(f"not connected: {error}")
         return ends
 
     async def _until_held(self, ends: Sequence[asyncio.Future[None]]) -> None:
