@@ -63,7 +63,8 @@ class Bench:
         waves = 2 if at_once <= _FEW else 1
         one = Round()
         if contender.name != "direct":
-            long = contender.longest.get(at_once, self._long if at_once < _MOST else self._whole)
+            most = self._long if at_once < _MOST else self._whole
+            long = min(most, contender.longest.get(at_once, most))
             for name, deltas, times in (("short", self._short, waves), ("long", long, 1)):
                 shape = Shape(at_once=at_once, deltas=deltas, held=True, waves=times, pace_ms=pace)
                 setattr(one, name, self.measure(contender, shape))
@@ -104,17 +105,20 @@ def bench(
         raise typer.BadParameter(f"{', '.join(sorted(unknown))} is none of {', '.join(_NAMES)}")
     with _started(chosen) as (endpoint, aula, everyone):
         run = Bench(endpoint=endpoint, lengths=lengths, pace_ms=pace, starts=starts)
-        for contender in everyone:
-            run.warm_up(contender)
-        for number in range(rounds):
-            _measure_round(
-                run, everyone, streams or [*_USUAL, *([] if number else [_MOST])], number
-            )
         chat = next((one for one in everyone if one.name == "chat"), None)
-        quick = run.measure(chat, _QUICK) if chat else None
-        grown = run.growth(aula, chat) if aula and chat and growth else None
-        _print(run.results, quick, grown)
-        _write(run.results, quick, grown)
+        quick = grown = None
+        try:
+            for contender in everyone:
+                run.warm_up(contender)
+            for number in range(rounds):
+                sizes = streams or [*_USUAL, *([] if number else [_MOST])]
+                _measure_round(run, everyone, sizes, number)
+            if aula and chat:
+                quick = run.measure(chat, _QUICK)
+                grown = run.growth(aula, chat) if growth else None
+        finally:  # Ctrl-C shows what was measured until then
+            _print(run.results, quick, grown)
+            _write(run.results, quick, grown)
         if aula:
             _out.print(aula.reconcile())
 
