@@ -40,8 +40,8 @@ async def write(things: AsyncCollection[Any], number: int) -> int:
         if number % 2:
             await things.update_one({"_id": number}, {"$set": {"n": number}}, upsert=True)
         else:
-            named = {"upsert": True, "namespace": things.full_name}
-            one = UpdateOne({"_id": number}, {"$set": {"n": number}}, **named)
+            update = {"$set": {"n": number}}
+            one = UpdateOne({"_id": number}, update, upsert=True, namespace=things.full_name)
             await things.database.client.bulk_write([one])
         found = await things.find_one({"_id": number})
     assert found is not None
@@ -123,7 +123,7 @@ async def test_what_is_wrong_with_the_command_passes_through(mongo_database: str
 @pytest.mark.parametrize("field", ["writeErrors", "writeConcernErrors"])
 @pytest.mark.parametrize(("code", "away"), [(11600, True), (64, True), (11000, False)])
 def test_a_server_that_ends_amid_many_writes_is_away(field: str, code: int, *, away: bool) -> None:
-    details = {"error": None, "writeErrors": [], "writeConcernErrors": []}
+    details: dict[str, Any] = {"error": None, "writeErrors": [], "writeConcernErrors": []}
     error = ClientBulkWriteException({**details, field: [{"idx": 0, "code": code}]}, verbose=False)
     with pytest.raises(UnavailableError if away else ClientBulkWriteException), mongo_errors():
         raise error
