@@ -136,5 +136,5 @@ def litellm(endpoint: Endpoint, *, ports: Ports, home: Path) -> Contender:
         make_requests=lambda count: [request] * count,
         end="data: [DONE]",
         most=200,
-        longest={50: 200, 200: 125},
+        longest={200: 200},
     )
