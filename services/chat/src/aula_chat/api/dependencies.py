@@ -1,4 +1,7 @@
-"""What the endpoints are given: the services of this process."""
+"""What the endpoints are given: the services of this process.
+
+Coroutines, though none waits: FastAPI runs plain functions in threads, which costs more than they do.
+"""
 
 from typing import Annotated
 
@@ -8,7 +11,7 @@ from aula_chat.factory import Process
 from aula_common.web.schemas import Identifier
 
 
-def process(request: Request) -> Process:
+async def process(request: Request) -> Process:
     """The services of this process."""
     context: Process = request.app.state.process
     return context
