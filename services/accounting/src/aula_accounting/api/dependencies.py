@@ -1,6 +1,6 @@
 """What endpoints ask for: services, callers, whose things they may see.
 
-Coroutines, though none waits: FastAPI runs plain functions in threads, which costs more than they do.
+Coroutines, though none waits: FastAPI runs plain functions in threads, which cost more than these.
 """
 
 import re

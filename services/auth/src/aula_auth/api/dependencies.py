@@ -1,6 +1,6 @@
 """What endpoints are given: the process context, the caller's device.
 
-Coroutines, though none waits: FastAPI runs plain functions in threads, which costs more than they do.
+Coroutines, though none waits: FastAPI runs plain functions in threads, which cost more than these.
 """
 
 from typing import Annotated

@@ -1,6 +1,6 @@
 """What the endpoints are given: the services of this process.
 
-Coroutines, though none waits: FastAPI runs plain functions in threads, which costs more than they do.
+Coroutines, though none waits: FastAPI runs plain functions in threads, which cost more than these.
 """
 
 from typing import Annotated
