@@ -7,6 +7,7 @@ from typing import Any
 import bson
 import pymongo
 from pymongo import monitoring
+from pymongo.asynchronous.database import AsyncDatabase
 from stream_builders import MOMENT
 
 WORDS = "They spoke of rain and of the sea. "
@@ -71,3 +72,22 @@ def lengthen(mongo_uri: str, session_id: str, count: int) -> None:
         database = client.get_default_database()
         database["messages"].insert_many(messages(session_id, count))
         database["sessions"].update_one({"_id": session_id}, {"$set": {"lastPosition": count}})
+
+
+async def examined(store: AsyncDatabase[dict[str, Any]], read: dict[str, Any]) -> int:
+    """How many documents the server looks at, by the declared index.
+
+    This one reads the whole range and sorts it; MongoDB reads the index in order and ends at the
+    limit.
+    """
+    if "aggregate" in read:
+        stages = {name: value for stage in read["pipeline"] for name, value in stage.items()}
+        read = {"find": read["aggregate"], "filter": stages["$match"]}
+        read |= {"sort": stages["$sort"], "limit": stages["$limit"]}
+    asked = {
+        name: read[name] for name in ("find", "filter", "sort", "skip", "limit") if name in read
+    }
+    plan = await store.command({"explain": asked, "verbosity": "executionStats"})
+    assert "'indexName': 'order'" in str(plan["queryPlanner"]["winningPlan"])
+    count: int = plan["executionStats"]["totalDocsExamined"]
+    return count

@@ -19,7 +19,7 @@ from chat_builders import (
     run_chat,
     text_of,
 )
-from long_talks import WORDS, Replies, Reply, lengthen
+from long_talks import WORDS, Replies, Reply, examined, lengthen
 from pymongo import AsyncMongoClient
 
 from aula_common.ids import new_id
@@ -204,10 +204,15 @@ async def test_ten_thousand_messages_cost_a_stream_what_two_hundred_do(
         student = await chat.student(credits=100_000)
         for count in (200, 10_000):
             session_id = await long_session(around, student, count)
+            await student.ask(session_id, SHORT)  # from now on its process knows its end
             replies.seen.clear()
             events = await student.ask(session_id, SHORT)
-            assert dropped(events) == [count - GIVEN]
+            assert dropped(events) == [count + 2 - GIVEN]
             seen[count] = [*replies.of("sessions"), *replies.of("messages")]
+            looks = [one for one in replies.sent if one.get("aggregate") == "messages"]
+            async with AsyncMongoClient[dict[str, Any]](around.mongo_uri) as client:
+                # by now with the question and the answer
+                assert await examined(client.get_default_database(), looks[-1]) <= 220 + 2
     assert seen[200] == seen[10_000]
     [history] = [one for one in seen[200] if one.collection == "messages" and one.documents]
     assert (history.command, history.documents) == ("aggregate", 201)  # the session among them

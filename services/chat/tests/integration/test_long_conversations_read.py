@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from long_talks import Replies, messages
+from long_talks import Replies, examined, messages
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from stream_builders import MOMENT
@@ -115,22 +115,3 @@ async def test_a_long_conversation_has_no_more_looked_at_than_a_short_one(
         assert not [one for one in replies.sent if "getMore" in one]
         looked_at[count] = [await examined(store, read) for read in reads]
     assert looked_at[220] == looked_at[5000] == [220, 120, 40, 140]
-
-
-async def examined(store: Documents, read: dict[str, Any]) -> int:
-    """How many documents the server looks at, by the declared index.
-
-    This one reads the whole range and sorts it; MongoDB reads the index in order and ends at the
-    limit.
-    """
-    if "aggregate" in read:
-        stages = {name: value for stage in read["pipeline"] for name, value in stage.items()}
-        read = {"find": read["aggregate"], "filter": stages["$match"]}
-        read |= {"sort": stages["$sort"], "limit": stages["$limit"]}
-    asked = {
-        name: read[name] for name in ("find", "filter", "sort", "skip", "limit") if name in read
-    }
-    plan = await store.command({"explain": asked, "verbosity": "executionStats"})
-    assert "'indexName': 'order'" in str(plan["queryPlanner"]["winningPlan"])
-    count: int = plan["executionStats"]["totalDocsExamined"]
-    return count
