@@ -39,7 +39,6 @@ class LiveStream:
     def __init__(self, stream: Stream, *, clock: Clock, lease_ends: float) -> None:
         self.stream = stream
         self.view = StreamView(stream.id)
-        self.view.trim(stream.dropped_messages)
         self.answer = Answer(stream.reservation.model_ids[0])
         self.lease_ends = lease_ends
         self.logged = 0
