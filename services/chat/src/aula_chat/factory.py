@@ -1,7 +1,7 @@
 """Puts the chat service together: the one place that knows which part uses which."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -101,12 +101,16 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         mongo = await stack.enter_async_context(
             create_client(settings.mongo, application=_APPLICATION)
         )
-        redis = create_redis(settings.redis, application=_APPLICATION)
-        stack.push_async_callback(redis.aclose)
-        log_redis = create_redis(
-            settings.redis, application=_APPLICATION, timeout_seconds=_LOG_TIMEOUT_SECONDS
+        redis = await stack.enter_async_context(
+            aclosing(create_redis(settings.redis, application=_APPLICATION))
         )
-        stack.push_async_callback(log_redis.aclose)
+        log_redis = await stack.enter_async_context(
+            aclosing(
+                create_redis(
+                    settings.redis, application=_APPLICATION, timeout_seconds=_LOG_TIMEOUT_SECONDS
+                )
+            )
+        )
         model = await stack.enter_async_context(_create_model(settings, clock))
         supervisor = Supervisor()
         stack.push_async_callback(supervisor.close, _CLOSE_SECONDS)
@@ -131,6 +135,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         session_store = SessionRepository(store["sessions"])
         message_store = MessageRepository(store["messages"])
         stream_store = StreamRepository(store["streams"])
+        turn_store = TurnRepository(store)
         erasure_store = ErasureRepository(store["erasures"])
         log = RedisStreamLog(log_redis)
         log_ttl = int(durations.max_streaming_duration) + _LOG_SPARE_SECONDS
@@ -173,7 +178,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         conclusions = Conclusions(
             streams=stream_store,
             messages=message_store,
-            turns=TurnRepository(store),
+            turns=turn_store,
             settlements=settlements,
             clock=clock,
             lease_seconds=durations.stream_lease_seconds,
@@ -214,7 +219,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             progress_every=durations.progress_seconds,
         )
         streams = (TracedStreams if tracing() else Streams)(
-            turns=TurnRepository(store),
+            turns=turn_store,
             streams=stream_store,
             accounts=accounts,
             log=log,
