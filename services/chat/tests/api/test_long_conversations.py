@@ -60,7 +60,8 @@ async def test_the_model_is_given_the_newest_messages_and_the_reader_told_of_the
     events = await student.ask(session_id, HOW_MANY)
     assert text_of(events).startswith(said(GIVEN + 1))
     assert dropped(events) == [300 - GIVEN]
-    assert [event.event for event in events[:3]] == ["trimmed", "start", "model"]
+    told = [event.event for event in events if event.event != "degraded"]  # a slow machine's log
+    assert told[:3] == ["trimmed", "start", "model"]
     assert numbers_of(events) == list(range(1, len(numbers_of(events)) + 1))
     again = await student.ask(session_id, HOW_MANY)
     assert dropped(again) == [302 - GIVEN]
