@@ -142,7 +142,8 @@ async def test_each_token_takes_the_time_that_was_asked_for(bedrock_url: str) ->
         slow = await streamed(client, "Explain snow [[pace=20 tokens=11]]")
         quick = await streamed(client, "Explain snow [[pace=0 tokens=11]]")
     assert len(slow) == len(quick) == 15
-    assert slow[-1]["metadata"]["metrics"]["latencyMs"] >= 200
+    # ten waits; a loop may wake a tick of its clock early, which is a millisecond
+    assert slow[-1]["metadata"]["metrics"]["latencyMs"] >= 190
     assert slow[1:-1] == quick[1:-1]
 
 
