@@ -15,19 +15,21 @@ _LINE_ENDS = (
 
 
 def sse_frame(data: Any, *, event: str | None = None, event_id: str | None = None) -> bytes:
-    """One event, its data as JSON on a single line.
+    """One event, its data as JSON on a single line; `event` and `event_id` hold no line end."""
+    head = f"id: {event_id}\n" if event_id is not None else ""
+    if event is not None:
+        head = f"{head}event: {event}\n"
+    return b"%bdata: %b\n\n" % (head.encode(), _line(data))
 
-    JSON escapes CR and LF, so no text can end the line; `event` and `event_id` are ours and
-    must hold neither.
-    """
+
+def _line(data: Any) -> bytes:
+    # JSON escapes CR and LF, so no text can end the line
     try:
         payload = _encoder.encode(data)
     except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can carry
         payload = json.dumps(data, default=str).encode()
+    if payload.isascii():
+        return payload
     for raw, escaped in _LINE_ENDS:
-        if raw in payload:
-            payload = payload.replace(raw, escaped)
-    head = f"id: {event_id}\n" if event_id is not None else ""
-    if event is not None:
-        head += f"event: {event}\n"
-    return b"%bdata: %b\n\n" % (head.encode(), payload)
+        payload = payload.replace(raw, escaped)
+    return payload

@@ -159,6 +159,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             stream_store,
             clock=clock,
             seconds=durations.stream_lease_seconds,
+            checkpoint_every=durations.checkpoint_seconds,
             fences=fences,
         )
         writer = LogWriter(
@@ -210,12 +211,10 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             model=model,
             accounts=accounts,
             conclusions=conclusions,
-            leases=leases,
             writer=writer,
             fences=fences,
             clock=clock,
             max_duration=durations.max_streaming_duration,
-            checkpoint_every=durations.checkpoint_seconds,
             progress_every=durations.progress_seconds,
         )
         streams = (TracedStreams if tracing() else Streams)(
@@ -273,6 +272,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
         supervisor.spawn(writer.run(), name="write logs")
         supervisor.spawn(followers.run(), name="follow logs")
         for seconds, work, name in (
+            (leases.look_every, lambda: leases.look(live.running()), "renew leases"),
             (durations.recovery_seconds, recoveries.sweep, "recover streams"),
             (_RELAY_SECONDS, settlements.relay, "settle late"),
             (

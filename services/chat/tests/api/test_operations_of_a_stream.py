@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,7 +35,7 @@ ACCOUNTING = {
 # an append of one window, whatever it carries
 APPEND = ["EVALSHA", "GET", "XREVRANGE", "EXISTS", "XADD", "EXPIRE", "SET"]
 HANDSHAKE = {"HELLO", "AUTH", "CLIENT", "SELECT"}  # of a new connection, the recorder's say
-CHECKPOINT = "findAndModify streams"
+CHECKPOINT = "bulkWrite 1 streams"
 
 
 @dataclass
@@ -149,6 +149,22 @@ async def test_each_interval_of_a_longer_stream_adds_one_checkpoint(operations: 
         await reading.to_end()
     begun = MONGO[:3]
     assert operations.mongo.commands[:stopped] == [*begun, *[CHECKPOINT] * (stopped - len(begun))]
+
+
+async def test_streams_that_run_at_once_share_their_checkpoints(operations: Operations) -> None:
+    student = await operations.chat.student(credits=10_000)
+    async with AsyncExitStack() as stack:
+        sessions = [await student.new_session() for _ in range(3)]
+        asked = "[[pace=20 tokens=2000]] Go on"
+        readings = [
+            await stack.enter_async_context(student.asking(session_id, asked))
+            for session_id in sessions
+        ]
+        commands = operations.mongo.commands
+        await readings[0].until(lambda _: "bulkWrite 3 streams" in commands)
+        for session_id, reading in zip(sessions, readings, strict=True):
+            await student.post(f"/api/chat/sessions/{session_id}/stop")
+            await reading.to_end()
 
 
 def _name(statement: str) -> str:

@@ -1,4 +1,4 @@
-"""What a renewal that is refused says: whether the stream was lost, or is over."""
+"""What renewals that are refused say: whether a stream was lost, is over, or is to stop."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from aula_chat.services.leases import Leases
 from aula_chat.services.live_streams import LiveStream
 from aula_chat.storage.streams import StreamRepository
 from aula_common.clock import SystemClock
+from aula_common.errors import UnavailableError
 from aula_common.metrics import Metrics
 
 
@@ -47,7 +48,7 @@ async def owner(store: AsyncDatabase[dict[str, Any]]) -> Owner:
     assert await repository.claim(one, lease_seconds=-1) is None
     clock, metrics = SystemClock(), Metrics()
     fences = Fences(metrics.counter("fences_lost", "Of a test.", ["where"]))
-    leases = Leases(repository, clock=clock, seconds=30, fences=fences)
+    leases = Leases(repository, clock=clock, seconds=30, checkpoint_every=5, fences=fences)
     live = LiveStream(one, clock=clock, lease_ends=clock.monotonic() - 1)
     return Owner(repository, live, leases, metrics)
 
@@ -92,4 +93,52 @@ async def test_a_stream_that_we_have_freed_ourselves_is_not_lost(owner: Owner) -
     await owner.end()
     assert await owner.repository.release(owner.live.stream, settlement=None)
     await owner.leases.renew(owner.live)
+    assert owner.lost == (False, 0)
+
+
+async def test_of_many_that_are_renewed_together_each_hears_of_itself(
+    owner: Owner, store: AsyncDatabase[dict[str, Any]]
+) -> None:
+    clock = SystemClock()
+    lives = [owner.live]
+    for number in range(3):
+        one = stream(id=f"str_{number}", session_id=f"ses_{number}", phase=Phase.CLAIMED)
+        assert await owner.repository.claim(one, lease_seconds=30) is None
+        lives.append(LiveStream(one, clock=clock, lease_ends=clock.monotonic() - 1))
+    fine, stopped, lost, unsettled = lives
+    fine.answer.parts.append("Well then")
+    await owner.repository.ask_stop(stopped.stream.session_id)
+    await store["streams"].update_one({"_id": lost.stream.id}, {"$inc": {"fence": 1}})
+    for live in lives:
+        live.renewed_at -= 60
+    unsettled.renewed_at = clock.monotonic()  # not due
+
+    await owner.leases.look(lives)
+
+    assert [live.lease_valid for live in lives] == [True, True, False, False]
+    assert [live.stop_asked.is_set() for live in lives] == [False, True, False, False]
+    assert [live.fenced.is_set() for live in lives] == [False, False, True, False]
+    texts = {one["_id"]: one.get("checkpoint") async for one in store["streams"].find()}
+    assert texts[fine.stream.id] == {"text": "Well then", "number": 0}
+    assert texts[stopped.stream.id] is not None  # stopping takes a while
+    assert texts[lost.stream.id] is None
+    assert texts[unsettled.stream.id] is None
+
+
+async def test_a_stream_without_its_log_is_renewed_at_each_look(owner: Owner) -> None:
+    owner.live.view.degrade(degraded=True)
+    await owner.leases.look([owner.live])
+    assert owner.live.lease_valid
+
+
+async def test_what_the_database_does_not_answer_for_is_no_longer_valid_than_before(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise UnavailableError("the database")
+
+    owner.live.renewed_at -= 60
+    monkeypatch.setattr(owner.repository, "renew_all", away)
+    await owner.leases.look([owner.live])
+    assert not owner.live.lease_valid
     assert owner.lost == (False, 0)

@@ -21,18 +21,26 @@ STOP = event_frame("messageStop", {"stopReason": "end_turn"})
 
 
 class Body:
-    """Gives its pieces one by one; an exception among them is raised, None waits for ever."""
+    """Gives its pieces one by one; an exception among them is raised, None waits for one."""
 
     def __init__(self, *pieces: bytes | BaseException | None) -> None:
         self._pieces = list(pieces)
+        self._exception: BaseException | None = None
+        self._broken = asyncio.Event()
 
     async def readany(self) -> bytes:
         piece = self._pieces.pop(0) if self._pieces else b""
         if piece is None:
-            await asyncio.Event().wait()
+            await self._broken.wait()
+        if self._exception is not None:
+            raise self._exception
         if isinstance(piece, BaseException):
             raise piece
         return piece or b""
+
+    def set_exception(self, exc: BaseException) -> None:
+        self._exception = exc
+        self._broken.set()
 
 
 async def read(
@@ -105,6 +113,43 @@ async def test_the_idle_deadline_begins_anew_with_the_consumer() -> None:
         if len(shown) == 1:
             await _until_past(0.1)
     assert shown[-1] == Finish(FinishReason.STOP)
+
+
+async def test_waits_within_the_idle_deadline_may_last_longer_than_it_together() -> None:
+    class Slow(Body):
+        async def readany(self) -> bytes:
+            await _until_past(0.05)
+            return await super().readany()
+
+    deadline = asyncio.get_running_loop().time() + 5
+    stream = ConverseStream(
+        Slow(*[text_frame("a")] * 8, STOP), first_deadline=deadline, idle_timeout=0.2
+    )
+    assert len([event async for event in stream.events()]) == 9
+
+
+async def test_a_stall_after_a_consumer_took_its_time_ends_at_the_idle_deadline() -> None:
+    async def take_slowly(events: AsyncIterator[ModelEvent]) -> None:
+        async for _ in events:
+            await _until_past(0.1)
+
+    with pytest.raises(ProviderInterruptedError) as raised:
+        await take_slowly(read(text_frame("a"), text_frame("b"), None, idle_timeout=0.05))
+    assert raised.value.reason is ProviderReason.STALLED
+
+
+async def test_deltas_that_come_together_are_one() -> None:
+    assert await all_of(
+        text_frame("a") + text_frame("b"), text_frame("c") + STOP, exception_frame("x", {})
+    ) == [TextDelta("ab"), TextDelta("c"), Finish(FinishReason.STOP)]
+
+
+async def test_what_came_before_an_exception_is_shown() -> None:
+    failed = exception_frame("throttlingException", {})
+    events = read(text_frame("a") + text_frame("b") + failed)
+    assert await anext(events) == TextDelta("ab")
+    with pytest.raises(ProviderInterruptedError):
+        await anext(events)
 
 
 async def _until_past(seconds: float) -> None:

@@ -26,7 +26,6 @@ from aula_common.breaker import CircuitBreaker
 from aula_common.clock import Clock
 from aula_common.errors import UnavailableError
 
-_READ_SLACK = 5.0
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 2.0
 
@@ -76,8 +75,7 @@ class BedrockModel:
         )
         self._config = Config(
             connect_timeout=connect_timeout,
-            # the deadlines below are exact; this one only backs them
-            read_timeout=max(first_text_timeout, idle_timeout) + _READ_SLACK,
+            read_timeout=0,  # none: the deadlines below cover every wait, and cost less
             # retries are ours: within the deadline, and before the first event only
             retries={"total_max_attempts": 1, "mode": "standard"},
             max_pool_connections=max_connections,

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from aula_chat.clients import bedrock_errors as errors
-from aula_chat.clients.bedrock_frames import CorruptFrameError, Frame, FrameDecoder
+from aula_chat.clients.bedrock_frames import CorruptFrameError, FrameDecoder
 from aula_chat.clients.surrogates import SurrogateMender
 from aula_chat.domain.language_models import (
     Finish,
@@ -34,9 +34,14 @@ logger = structlog.get_logger()
 
 
 class Body(Protocol):
-    """What is read of aiohttp's response: `readany` gives b"" at the end."""
+    """What is read of aiohttp's response.
+
+    `readany` gives what has come, b"" at the end; after `set_exception` it raises that.
+    """
 
     async def readany(self) -> bytes: ...
+
+    def set_exception(self, exc: BaseException) -> None: ...
 
 
 class _Delta(msgspec.Struct):
@@ -60,8 +65,11 @@ class ConverseStream:
 
     def __init__(self, body: Body, *, first_deadline: float, idle_timeout: float) -> None:
         self._body = body
+        self._loop = asyncio.get_running_loop()
         self._deadline = first_deadline
         self._idle_timeout = idle_timeout
+        self._alarm: asyncio.TimerHandle | None = None
+        self._waiting = False
         self._decoder = FrameDecoder()
         self._mender = SurrogateMender()
         self._progressed = False
@@ -75,11 +83,9 @@ class ConverseStream:
         """
         try:
             while data := await self._read():
-                for frame in self._decoder.feed(data):
-                    self._progressed = True
-                    for event in self._events_of(frame):
-                        self._shown = True
-                        yield event
+                for event in self._events_in(data):
+                    self._shown = True
+                    yield event
         except (*errors.TRANSLATED, ProviderError) as error:
             if self._finished:
                 logger.warning("bedrock_usage_lost", error=type(error).__name__)
@@ -89,33 +95,76 @@ class ConverseStream:
             if isinstance(error, ProviderError):
                 raise
             raise errors.translate(error) from error
+        finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
         if not self._finished:
             raise errors.incomplete(shown=self._shown)
 
     async def _read(self) -> bytes:
         """The next bytes; none at the end of the body."""
         if self._shown and self._progressed:
-            self._deadline = asyncio.get_running_loop().time() + self._idle_timeout
+            self._deadline = self._loop.time() + self._idle_timeout
             self._progressed = False
-        async with asyncio.timeout_at(self._deadline):
+        if self._alarm is None or self._alarm.when() > self._deadline:
+            self._set_alarm()
+        self._waiting = True
+        try:
             return await self._body.readany()
+        finally:
+            self._waiting = False
 
-    def _events_of(self, frame: Frame) -> Iterator[ModelEvent]:
-        if frame.kind != "event":
-            raise errors.refused(frame.name, message=_message(frame.payload))
-        match frame.name:
-            case "contentBlockDelta":
-                if text := self._mender.feed(_text(frame.payload)):
-                    yield TextDelta(text)
-            case "messageStop":
-                if text := self._mender.finish():
-                    yield TextDelta(text)
-                self._finished = True
-                reason = _document(frame.payload).get("stopReason")
-                yield Finish(_FINISH_REASONS.get(str(reason), FinishReason.OTHER))
-            case "metadata":
-                if usage := _usage(_document(frame.payload).get("usage")):
-                    yield usage
+    def _set_alarm(self) -> None:
+        # one for many waits: it rings at the first's deadline, and is then set to the last's
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(self._deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if not self._waiting:
+            return  # the next wait sets it again
+        if self._loop.time() < self._deadline:
+            self._set_alarm()
+        else:
+            self._body.set_exception(TimeoutError())
+
+    def _events_in(self, data: bytes) -> Iterator[ModelEvent]:
+        """What these bytes complete. Deltas that came together are one, so that haste costs less.
+
+        Raises what an exception among the frames stands for, or CorruptFrameError, after all that
+        came before it.
+        """
+        texts: list[str] = []
+        try:
+            for frame in self._decoder.feed(data):
+                self._progressed = True
+                if frame.kind != "event":
+                    raise errors.refused(frame.name, message=_message(frame.payload))
+                match frame.name:
+                    case "contentBlockDelta":
+                        texts.append(self._mender.feed(_text(frame.payload)))
+                    case "messageStop":
+                        texts.append(self._mender.finish())
+                        yield from _delta(texts)
+                        self._finished = True
+                        reason = _document(frame.payload).get("stopReason")
+                        yield Finish(_FINISH_REASONS.get(str(reason), FinishReason.OTHER))
+                    case "metadata":
+                        if usage := _usage(_document(frame.payload).get("usage")):
+                            yield usage
+        except (CorruptFrameError, ProviderError):
+            yield from _delta(texts)
+            raise
+        yield from _delta(texts)
+
+
+def _delta(texts: list[str]) -> Iterator[TextDelta]:
+    """All of these as one, if that is any; they are taken out."""
+    text = "".join(texts)
+    texts.clear()
+    if text:
+        yield TextDelta(text)
 
 
 def _text(payload: bytes) -> str:

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aula_chat.domain.errors import EventIdInvalidError
 from aula_common.ids import is_id
@@ -13,8 +12,7 @@ _TERMINAL = (b"\nevent: complete\n", b"\nevent: error\n")
 LAST_NUMBER = 10_000_000  # beyond what any stream has
 
 
-@dataclass(frozen=True, slots=True)
-class EventId:
+class EventId(NamedTuple):
     """The position of an event: its stream, and its number from 1."""
 
     stream_id: str

@@ -1,4 +1,4 @@
-"""Writes one answer: asks the model, emits its events, keeps the lease, ends the stream.
+"""Writes one answer: asks the model, emits its events, ends the stream.
 
 A generation is a task of the process and not of a request: a client that leaves changes nothing.
 """
@@ -27,7 +27,6 @@ from aula_chat.domain.streams import Outcome, StreamCode
 from aula_chat.domain.tokens import estimate_tokens
 from aula_chat.services.conclusions import Conclusions, terminal_event
 from aula_chat.services.fences import Fences
-from aula_chat.services.leases import Leases
 from aula_chat.services.live_streams import Answer, LiveStream
 from aula_chat.services.log_writer import LogWriter
 from aula_common.clock import Clock
@@ -46,23 +45,19 @@ class Generator:
         model: LanguageModel,
         accounts: CreditAccounts,
         conclusions: Conclusions,
-        leases: Leases,
         writer: LogWriter,
         fences: Fences,
         clock: Clock,
         max_duration: float,
-        checkpoint_every: float,
         progress_every: float,
     ) -> None:
         self._model = model
         self._accounts = accounts
         self._conclusions = conclusions
-        self._leases = leases
         self._writer = writer
         self._fences = fences
         self._clock = clock
         self._max_duration = max_duration
-        self._checkpoint_every = checkpoint_every
         self._progress_every = progress_every
 
     async def run(self, live: LiveStream, conversation: Conversation) -> None:
@@ -81,7 +76,6 @@ class Generator:
             },
             urgent=True,
         )
-        keeping = asyncio.create_task(self._keep(live), name="keep a lease")
         reporting = asyncio.create_task(self._report(live, answer), name="report progress")
         try:
             outcome = await self._outcome(live, answer, conversation)
@@ -99,9 +93,8 @@ class Generator:
         finally:
             if live.stream.live:  # no terminal event will come from here
                 live.view.abandon()
-            keeping.cancel()
             reporting.cancel()
-            await asyncio.gather(keeping, reporting, return_exceptions=True)
+            await asyncio.gather(reporting, return_exceptions=True)
 
     async def _outcome(
         self, live: LiveStream, answer: Answer, conversation: Conversation
@@ -221,16 +214,6 @@ class Generator:
     ) -> None:
         live.emit(event, data)
         self._writer.submit(live, urgent=urgent)
-
-    async def _keep(self, live: LiveStream) -> None:
-        """Renew and checkpoint until cancelled; more often while the log is away."""
-        while not live.fenced.is_set():
-            every = self._checkpoint_every
-            await self._clock.sleep(min(1.0, every) if live.view.degraded else every)
-            try:
-                await self._leases.renew(live, live.checkpoint())
-            except UnavailableError:
-                _log.warning("checkpoint not stored", stream=live.stream.id)
 
     async def _report(self, live: LiveStream, answer: Answer) -> None:
         """Tell accounting how far it is until cancelled; every report may fail."""

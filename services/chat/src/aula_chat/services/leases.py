@@ -1,5 +1,6 @@
 """Owning a stream: renewing its lease, and learning that it was lost or should stop."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aula_chat.domain.fences import LossPlace
@@ -7,28 +8,72 @@ from aula_chat.domain.streams import Checkpoint
 from aula_chat.services.fences import Fences
 from aula_chat.services.live_streams import LiveStream
 from aula_common.clock import Clock
+from aula_common.errors import UnavailableError
 from aula_common.logging import get_logger
 
 if TYPE_CHECKING:
     from aula_chat.storage.streams import StreamRepository
 
 _log = get_logger(__name__)
+_LOOK_SECONDS = 1.0
+_AT_ONCE = 100  # checkpoints in one command
 
 
 class Leases:
-    """Renews the leases of this process's streams; `seconds` is how long one lasts."""
+    """Renews the leases of this process's streams. Durations are in seconds.
+
+    A lease lasts `seconds` and is renewed, with a checkpoint, every `checkpoint_every`; more often
+    while the stream's log is away.
+    """
 
     def __init__(
-        self, streams: "StreamRepository", *, clock: Clock, seconds: float, fences: Fences
+        self,
+        streams: "StreamRepository",
+        *,
+        clock: Clock,
+        seconds: float,
+        checkpoint_every: float,
+        fences: Fences,
     ) -> None:
         self._streams = streams
         self._clock = clock
         self._fences = fences
         self.seconds = seconds
+        self.look_every = min(_LOOK_SECONDS, checkpoint_every)
+        self._checkpoint_every = checkpoint_every
 
     def ends_if_asked_now(self) -> float:
         """When a lease that is asked for now ends at the earliest, on the monotonic clock."""
         return self._clock.monotonic() + self.seconds
+
+    async def look(self, running: Sequence[LiveStream]) -> None:
+        """Renew those of them that are due. To be called every `look_every`."""
+        due = [live for live in running if self._is_due(live)]
+        for start in range(0, len(due), _AT_ONCE):
+            batch = due[start : start + _AT_ONCE]
+            try:
+                await self._renew_all(batch)
+            except UnavailableError:
+                _log.warning("checkpoints not stored", count=len(batch))
+
+    def _is_due(self, live: LiveStream) -> bool:
+        if live.fenced.is_set():
+            return False
+        age = self._clock.monotonic() - live.renewed_at
+        return live.view.degraded or age >= self._checkpoint_every - self.look_every
+
+    async def _renew_all(self, batch: Sequence[LiveStream]) -> None:
+        ends = self.ends_if_asked_now()
+        for live in batch:
+            live.renewed_at = self._clock.monotonic()
+        renewed = await self._streams.renew_all(
+            [(live.stream, live.checkpoint()) for live in batch], lease_seconds=self.seconds
+        )
+        for live in batch:
+            if live.stream.id in renewed:
+                live.lease_ends = ends
+            else:
+                await self.renew(live, live.checkpoint())
 
     async def renew(self, live: LiveStream, checkpoint: Checkpoint | None = None) -> None:
         """Renew, with a checkpoint if given; sets the stream's `stop_asked` or `fenced`.

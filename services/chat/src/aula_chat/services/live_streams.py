@@ -32,7 +32,8 @@ class LiveStream:
     """A stream of this process: its document, its answer, its frames, what is known of its log.
 
     `logged` is the number that the log ends with as far as was acknowledged; `lease_ends` is a
-    moment of this process's monotonic clock before which no other process can have taken it.
+    moment of this process's monotonic clock before which no other process can have taken it, and
+    `renewed_at` when its renewal was last asked for.
     `behind_since` is when the oldest event was made that is not acknowledged, while there is one.
     """
 
@@ -41,6 +42,7 @@ class LiveStream:
         self.view = StreamView(stream.id)
         self.answer = Answer(stream.reservation.model_ids[0])
         self.lease_ends = lease_ends
+        self.renewed_at = clock.monotonic()
         self.logged = 0
         self.behind_since = 0.0
         self.syncing = False

@@ -6,6 +6,7 @@ no command has those of two streams, so that a Redis Cluster can hold the logs.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha1
 from typing import Any
 
@@ -46,6 +47,11 @@ def _key(stream_id: str, what: str) -> str:
     return f"aula:stream:{{{stream_id}}}:{what}"
 
 
+@lru_cache(maxsize=4096)
+def _keys_of_an_append(stream_id: str) -> tuple[bytes, ...]:
+    return tuple(_key(stream_id, what).encode() for what in ("log", "fence", "stop"))
+
+
 class RedisStreamLog:
     """StreamLog over Redis streams."""
 
@@ -77,7 +83,7 @@ class RedisStreamLog:
         # a cluster's pipelines refuse it
         async with self._redis.pipeline(transaction=False) as pipeline:
             for item in appends:
-                keys = [_key(item.stream_id, what) for what in ("log", "fence", "stop")]
+                keys = _keys_of_an_append(item.stream_id)
                 pipeline.execute_command(
                     command,
                     script,

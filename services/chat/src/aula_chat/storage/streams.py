@@ -118,6 +118,35 @@ class StreamRepository:
             )
         return None if document is None else bool(document.get("stopAsked"))
 
+    async def renew_all(
+        self, checkpoints: Sequence[tuple[Stream, Checkpoint]], *, lease_seconds: float
+    ) -> frozenset[str]:
+        """Renew many leases, each with a checkpoint, in one command; the ids of those renewed.
+
+        What is left out is no longer under its fence, or was asked to stop: `renew` tells which.
+        """
+        writes = [
+            UpdateOne(
+                {
+                    "_id": stream.id,
+                    "fence": stream.fence,
+                    "live": True,
+                    "stopAsked": {"$ne": True},
+                },
+                [{"$set": lease(lease_seconds) | with_checkpoint(checkpoint)}],
+                namespace=self._streams.full_name,
+            )
+            for stream, checkpoint in checkpoints
+        ]
+        client = self._streams.database.client
+        with mongo_errors():
+            result = await client.bulk_write(writes, ordered=False, verbose_results=True)
+        return frozenset(
+            stream.id
+            for index, (stream, _) in enumerate(checkpoints)
+            if result.update_results[index].matched_count
+        )
+
     async def end(
         self,
         stream: Stream,
