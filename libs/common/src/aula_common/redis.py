@@ -1,7 +1,8 @@
 """Redis: the client with its limits, and its errors in our words."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -16,22 +17,29 @@ from aula_common.settings import RedisSettings
 _WRITES_TO_NOTHING = "_add_writer"
 
 
-def create_redis(
-    settings: RedisSettings, *, application: str, timeout_seconds: float | None = None
-) -> Redis:
+def create_redis(settings: RedisSettings, *, application: str, bounded: bool = True) -> Redis:
     """A client for commands: bounded in time, one quick retry on a connection that had died.
 
-    `timeout_seconds` takes the place of the settings' where a caller can wait less.
+    Unbounded it is for those who give whole operations a `redis_deadline`, which costs less: a
+    bounded one sets a timer for each answer of a pipeline, and writes in a task on Python 3.11.
     """
-    timeout = timeout_seconds or settings.redis_timeout_seconds
+    timeout = settings.redis_timeout_seconds
     return Redis.from_url(
         settings.redis_url.get_secret_value(),
         client_name=application,
-        socket_timeout=timeout,
+        socket_timeout=timeout if bounded else None,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         health_check_interval=0,
     )
+
+
+@asynccontextmanager
+async def redis_deadline(seconds: float) -> AsyncIterator[None]:
+    """As `redis_errors`, for what takes longer than that too; its connection is closed then."""
+    with redis_errors():
+        async with asyncio.timeout(seconds):
+            yield
 
 
 @contextmanager

@@ -9,16 +9,16 @@ import pytest
 from redis.asyncio import Redis
 
 from aula_common.errors import UnavailableError
-from aula_common.redis import create_redis, redis_errors
+from aula_common.redis import create_redis, redis_deadline, redis_errors
 from aula_common.settings import RedisSettings
 from aula_devstack.servers.redis import Redis as RedisServer
 from aula_devstack.testing.tcp_proxy import tcp_proxy
 
 
 @asynccontextmanager
-async def client_of(url: str, *, seconds: float = 1) -> AsyncIterator[Redis]:
+async def client_of(url: str, *, seconds: float = 1, bounded: bool = True) -> AsyncIterator[Redis]:
     settings = RedisSettings(redis_url=url, redis_timeout_seconds=seconds)
-    client = create_redis(settings, application="test")
+    client = create_redis(settings, application="test", bounded=bounded)
     try:
         yield client
     finally:
@@ -115,3 +115,26 @@ async def test_a_cancelled_command_never_leaves_its_answer_to_the_next(redis_url
                 task.cancel()
             await asyncio.gather(*waiting, *calls, return_exceptions=True)
             assert await outcomes(client, 10) == list(range(10))
+
+
+async def test_what_its_deadline_breaks_off_never_leaves_an_answer_to_the_next(
+    redis_server: RedisServer,
+) -> None:
+    async def echoes(client: Redis, first: int, *, seconds: float) -> list[int]:
+        async with (
+            redis_deadline(seconds),
+            client.pipeline(transaction=False) as pipeline,
+        ):
+            for number in range(first, first + 3):
+                pipeline.echo(str(number))
+            return [int(answer) for answer in await pipeline.execute()]
+
+    async with client_of(redis_server.url, bounded=False) as client, asyncio.timeout(30):
+        assert await echoes(client, 0, seconds=5) == [0, 1, 2]
+        redis_server.suspend()
+        try:
+            with pytest.raises(UnavailableError):
+                await echoes(client, 10, seconds=0.2)
+        finally:
+            redis_server.resume()
+        assert await echoes(client, 20, seconds=5) == [20, 21, 22]

@@ -60,7 +60,6 @@ from aula_common.traces import tracing
 
 _log = get_logger(__name__)
 _APPLICATION = "aula-chat"
-_LOG_TIMEOUT_SECONDS = 0.25  # longer without acknowledgement and readers are served from memory
 _LOG_SPARE_SECONDS = 300  # a log outlives the longest stream by so much
 _RELAY_SECONDS = 2
 _LOOK_SECONDS = 5
@@ -105,11 +104,7 @@ async def create_process(settings: Settings, metrics: Metrics) -> AsyncIterator[
             aclosing(create_redis(settings.redis, application=_APPLICATION))
         )
         log_redis = await stack.enter_async_context(
-            aclosing(
-                create_redis(
-                    settings.redis, application=_APPLICATION, timeout_seconds=_LOG_TIMEOUT_SECONDS
-                )
-            )
+            aclosing(create_redis(settings.redis, application=_APPLICATION, bounded=False))
         )
         model = await stack.enter_async_context(_create_model(settings, clock))
         supervisor = Supervisor()

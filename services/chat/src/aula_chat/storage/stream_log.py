@@ -15,7 +15,10 @@ from redis.exceptions import NoScriptError
 
 from aula_chat.domain.events import number_of, split_frames
 from aula_chat.domain.ports import LogAnswer, LogAppend
-from aula_common.redis import redis_errors
+from aula_common.redis import redis_deadline
+
+_READING_SECONDS = 1.0  # of many logs, which may be long
+_TIMEOUT_SECONDS = 0.25  # without acknowledgement for longer, readers are served from memory
 
 # KEYS: log, fence, stop. ARGV: fence, expected top, number, data, ttl in seconds.
 # Appends only under the highest fence seen and onto the expected top; answers
@@ -53,16 +56,17 @@ def _keys_of_an_append(stream_id: str) -> tuple[bytes, ...]:
 
 
 class RedisStreamLog:
-    """StreamLog over Redis streams."""
+    """StreamLog over Redis streams; it is away when a write takes longer than `timeout` s."""
 
-    def __init__(self, redis: Redis | RedisCluster) -> None:
+    def __init__(self, redis: Redis | RedisCluster, *, timeout: float = _TIMEOUT_SECONDS) -> None:
         self._redis = redis
+        self._timeout = timeout
         self._append_sha = sha1(_APPEND.encode(), usedforsecurity=False).hexdigest()
         self._raise = redis.register_script(_RAISE_FENCE)
 
     async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer]:
         """Append to many logs in one round trip; one's refusal does not touch another."""
-        with redis_errors():
+        async with redis_deadline(self._timeout):
             answers = await self._run("EVALSHA", self._append_sha, appends)
             unknown = [index for index, one in enumerate(answers) if isinstance(one, NoScriptError)]
             if unknown:
@@ -99,11 +103,13 @@ class RedisStreamLog:
 
     async def read(self, positions: Mapping[str, int]) -> dict[str, list[bytes]]:
         """The frames after each position, by stream, in one round trip."""
-        with redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for stream_id, position in positions.items():
-                    pipeline.xrange(_key(stream_id, "log"), min=f"({position}-0", max="+")
-                answers = await pipeline.execute()
+        async with (
+            redis_deadline(max(self._timeout, _READING_SECONDS)),
+            self._redis.pipeline(transaction=False) as pipeline,
+        ):
+            for stream_id, position in positions.items():
+                pipeline.xrange(_key(stream_id, "log"), min=f"({position}-0", max="+")
+            answers = await pipeline.execute()
         return {
             stream_id: [
                 frame
@@ -116,18 +122,20 @@ class RedisStreamLog:
 
     async def raise_fence(self, stream_id: str, fence: int, *, ttl_seconds: int) -> None:
         """Refuse appends under lower fences from now on."""
-        with redis_errors():
+        async with redis_deadline(self._timeout):
             await self._raise(keys=[_key(stream_id, "fence")], args=[fence, ttl_seconds])
 
     async def ask_stop(self, stream_id: str, *, ttl_seconds: int) -> None:
         """Have the next append's answer say that a stop was asked for."""
-        with redis_errors():
+        async with redis_deadline(self._timeout):
             await self._redis.set(_key(stream_id, "stop"), 1, ex=ttl_seconds)
 
     async def delete(self, stream_ids: Sequence[str]) -> None:
         """Forget the frames of these; their fences stay, so that no sleeper writes them again."""
-        with redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for stream_id in stream_ids:
-                    pipeline.delete(_key(stream_id, "log"))
-                await pipeline.execute()
+        async with (
+            redis_deadline(self._timeout),
+            self._redis.pipeline(transaction=False) as pipeline,
+        ):
+            for stream_id in stream_ids:
+                pipeline.delete(_key(stream_id, "log"))
+            await pipeline.execute()
