@@ -332,6 +332,7 @@ async def _create_model(settings: Settings, clock: Clock) -> AsyncIterator[Langu
         secret_access_key=secret.get_secret_value() if secret else None,
         first_text_timeout=settings.streams.provider_first_text_seconds,
         idle_timeout=settings.streams.provider_idle_seconds,
+        delta_every=settings.streams.chunk_seconds,
     ) as bedrock:
         model: LanguageModel = bedrock
         if tracing():

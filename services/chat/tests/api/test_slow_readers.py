@@ -8,6 +8,7 @@ from waiting import eventually
 from aula_common.ids import new_id
 from aula_devstack.sse_client import SseEvent
 
+DENSE = {"chunk_seconds": 0}  # as many events as deltas, which fill a buffer soon
 LONG = "[[pace=3 tokens=1900]] Explain rain."
 STALLED = 700  # chunks that come while a reader takes none: some 90 KB
 BUFFER = 16 * 1024  # less than what such a stall leaves behind, more than a busy machine does
@@ -31,7 +32,10 @@ async def stop(student: Caller, session_id: str, reading: Reading) -> list[SseEv
 async def test_a_reader_that_stalls_is_told_and_comes_back_without_gap_or_repeat(
     around: Surroundings, *, here: bool
 ) -> None:
-    async with run_chat(around, reader_buffer_bytes=BUFFER) as chat, run_chat(around) as another:
+    async with (
+        run_chat(around, **DENSE, reader_buffer_bytes=BUFFER) as chat,
+        run_chat(around, **DENSE) as another,
+    ):
         student = await (chat if here else another).student()
         session_id = await student.new_session()
         reader = chat.person(student.id)
@@ -52,7 +56,7 @@ async def test_a_reader_that_stalls_is_told_and_comes_back_without_gap_or_repeat
 
 
 async def test_an_observer_that_stalls_is_told(around: Surroundings) -> None:
-    async with run_chat(around, reader_buffer_bytes=BUFFER) as chat:
+    async with run_chat(around, **DENSE, reader_buffer_bytes=BUFFER) as chat:
         student = await chat.student()
         session_id = await student.new_session()
         path = f"/api/chat/sessions/{session_id}/observe?observationId={new_id('obs')}"
@@ -72,7 +76,7 @@ async def test_an_observer_that_stalls_is_told(around: Surroundings) -> None:
 async def test_a_reader_that_reads_nothing_is_cut_and_nobody_else_notices(
     around: Surroundings,
 ) -> None:
-    async with run_chat(around, reader_send_seconds=0.5) as chat:
+    async with run_chat(around, **DENSE, reader_send_seconds=0.5) as chat:
         student = await chat.student()
         session_id = await student.new_session()
         path = f"/api/chat/sessions/{session_id}/stream"
@@ -103,7 +107,7 @@ async def test_a_reader_that_reads_nothing_is_cut_and_nobody_else_notices(
 async def test_a_reader_that_catches_up_slowly_with_a_long_answer_is_left_alone(
     around: Surroundings,
 ) -> None:
-    async with run_chat(around, reader_buffer_bytes=BUFFER) as chat:
+    async with run_chat(around, **DENSE, reader_buffer_bytes=BUFFER) as chat:
         student = await chat.student()
         session_id = await student.new_session()
         path = f"/api/chat/sessions/{session_id}/stream"

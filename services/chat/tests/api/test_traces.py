@@ -176,7 +176,7 @@ async def test_off_a_stream_runs_nothing_of_opentelemetry_and_keeps_nothing(
 
     sys.setprofile(count)
     try:
-        events = await student.ask(session_id, "[[pace=2 tokens=50]] Hi")
+        events = await student.ask(session_id, "[[pace=20 tokens=50]] Hi")
     finally:
         sys.setprofile(None)
     assert [event.event for event in events].count("chunk") > 10

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 
@@ -142,6 +143,25 @@ async def test_deltas_that_come_together_are_one() -> None:
     assert await all_of(
         text_frame("a") + text_frame("b"), text_frame("c") + STOP, exception_frame("x", {})
     ) == [TextDelta("ab"), TextDelta("c"), Finish(FinishReason.STOP)]
+
+
+async def test_after_the_first_delta_the_body_is_read_at_intervals_only() -> None:
+    loop = asyncio.get_running_loop()
+    read_at: list[float] = []
+
+    class Watched(Body):
+        async def readany(self) -> bytes:
+            read_at.append(loop.time())
+            return await super().readany()
+
+    pieces = [event_frame("messageStart", {"role": "assistant"}), *map(text_frame, "abc"), STOP]
+    stream = ConverseStream(
+        Watched(*pieces), first_deadline=loop.time() + 5, idle_timeout=5, delta_every=0.1
+    )
+    assert len([event async for event in stream.events()]) == 4
+    pauses = [later - earlier for earlier, later in pairwise(read_at)]
+    assert pauses[0] < 0.05, "the first delta waits for nothing"
+    assert min(pauses[1:]) > 0.095
 
 
 async def test_what_came_before_an_exception_is_shown() -> None:

@@ -40,7 +40,8 @@ class BedrockModel:
     another.
 
     Durations are seconds. An attempt must connect within `connect_timeout` and show text within
-    `first_text_timeout`; later no wait exceeds `idle_timeout`. There are at most `attempts`,
+    `first_text_timeout`; later no wait exceeds `idle_timeout`. What comes within `delta_every` of
+    the last delta is one with what comes next. There are at most `attempts`,
     with pauses that double from 0.2 s to 2 s, each shortened by a random part, and none begins
     later than `start_deadline` after the first did. At most `max_connections` streams run at once;
     further ones wait, within their own deadlines.
@@ -60,6 +61,7 @@ class BedrockModel:
         connect_timeout: float = 3.0,
         first_text_timeout: float = 20.0,
         idle_timeout: float = 20.0,
+        delta_every: float = 0.0,
         start_deadline: float = 30.0,
         attempts: int = 3,
         max_connections: int = 1000,
@@ -84,6 +86,7 @@ class BedrockModel:
         self._clock = clock
         self._first_text_timeout = first_text_timeout
         self._idle_timeout = idle_timeout
+        self._delta_every = delta_every
         self._start_deadline = start_deadline
         self._attempts = attempts
         self._breaker_failures = breaker_failures
@@ -152,7 +155,10 @@ class BedrockModel:
         answered = False
         try:
             stream = ConverseStream(
-                raw.content, first_deadline=deadline, idle_timeout=self._idle_timeout
+                raw.content,
+                first_deadline=deadline,
+                idle_timeout=self._idle_timeout,
+                delta_every=self._delta_every,
             )
             async with aclosing(stream.events()) as events:
                 async for event in events:

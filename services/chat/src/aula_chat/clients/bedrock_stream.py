@@ -60,14 +60,19 @@ class ConverseStream:
 
     `first_deadline` is the event loop's time by which text must have come; after it no wait may
     exceed `idle_timeout` seconds. Both cover every byte, so that a trickle of half a frame does not
-    count as an event.
+    count as an event. Once text has come, the body is read every `delta_every` seconds at most:
+    what came meanwhile is one delta, so that haste costs no more than a reader can see.
     """
 
-    def __init__(self, body: Body, *, first_deadline: float, idle_timeout: float) -> None:
+    def __init__(
+        self, body: Body, *, first_deadline: float, idle_timeout: float, delta_every: float = 0.0
+    ) -> None:
         self._body = body
         self._loop = asyncio.get_running_loop()
         self._deadline = first_deadline
         self._idle_timeout = idle_timeout
+        self._delta_every = delta_every
+        self._read_at = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._waiting = False
         self._decoder = FrameDecoder()
@@ -103,16 +108,25 @@ class ConverseStream:
 
     async def _read(self) -> bytes:
         """The next bytes; none at the end of the body."""
-        if self._shown and self._progressed:
-            self._deadline = self._loop.time() + self._idle_timeout
-            self._progressed = False
+        if self._shown:
+            await self._pause()
+            if self._progressed:
+                self._deadline = self._loop.time() + self._idle_timeout
+                self._progressed = False
         if self._alarm is None or self._alarm.when() > self._deadline:
             self._set_alarm()
         self._waiting = True
         try:
-            return await self._body.readany()
+            data = await self._body.readany()
         finally:
             self._waiting = False
+        self._read_at = self._loop.time()
+        return data
+
+    async def _pause(self) -> None:
+        early = self._read_at + self._delta_every - self._loop.time()
+        if early > 0:
+            await asyncio.sleep(early)
 
     def _set_alarm(self) -> None:
         # one for many waits: it rings at the first's deadline, and is then set to the last's
@@ -130,7 +144,7 @@ class ConverseStream:
             self._body.set_exception(TimeoutError())
 
     def _events_in(self, data: bytes) -> Iterator[ModelEvent]:
-        """What these bytes complete. Deltas that came together are one, so that haste costs less.
+        """What these bytes complete. Deltas that came together are one.
 
         Raises what an exception among the frames stands for, or CorruptFrameError, after all that
         came before it.
