@@ -168,10 +168,11 @@ def _started(names: Sequence[str]) -> Iterator[tuple[Endpoint, Aula | None, list
 
 
 def _print(results: Results, quick: Measured | None, growth: Growth | None) -> None:
+    crowd = growth.crowd if growth else None
     _out.print(contenders_table(results), apart_table(results))
     if "nginx" not in {name for name, _ in results.rounds}:
         _out.print("nginx was not measured.")
-    _out.print(plain_table(targets(results), title="aims"))
+    _out.print(plain_table(targets(results, crowd), title="aims"))
     if growth:
         for table in growth_tables(growth, results):
             _out.print(table)
@@ -187,9 +188,10 @@ def _write(results: Results, quick: Measured | None, growth: Growth | None) -> N
     document = {
         "at": datetime.now(UTC).isoformat(),
         "cases": cases,
-        "aims": targets(results),
+        "aims": targets(results, growth.crowd if growth else None),
         "quick": asdict(quick) if quick else None,
         "observers": as_json(growth.observers) if growth else None,
+        "crowd": asdict(growth.crowd) if growth else None,
         "lengths": as_json(growth.lengths) if growth else None,
     }
     RESULTS.mkdir(parents=True, exist_ok=True)

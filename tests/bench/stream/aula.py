@@ -1,7 +1,8 @@
 """The real chat service with all that stands behind it, people with credits, conversations."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,8 +49,10 @@ class Aula:
     """
 
     def __init__(self, endpoint: Endpoint, *, ports: Ports, home: Path) -> None:
+        self._home = Home(home)
+        self._ports = ports
         self._parts: Parts = make_parts(
-            Home(home),
+            self._home,
             ports=choose_ports(ports, gateway_port=None, fixed=False),
             services=("auth", "accounting", "chat"),
             environment={"JWT_ACCESS_SECRET": _SECRET},
@@ -72,8 +75,21 @@ class Aula:
 
     @property
     def chat(self) -> Process:
-        """The one chat process."""
+        """The first chat process, and mostly the only one."""
         return self._parts.services["chat"]
+
+    @contextmanager
+    def second_chat(self) -> Iterator[Process]:
+        """Another chat process on the same databases, inside the block."""
+        name = "chat-2"
+        replica = self._parts.services["chat"].another(
+            name=name, port=self._ports.any(name), log_file=self._home.log(name)
+        )
+        try:
+            replica.start()
+            yield replica
+        finally:
+            replica.stop()
 
     def start(self) -> None:
         """Bring all up and give everybody credits."""

@@ -41,6 +41,8 @@ class Order:
     patience: float
     """Seconds, for all to be open and for each wave to end; what is late is lost."""
     observers: Sequence[str] = ()
+    observer_ports: Sequence[int] = ()
+    """Asked in turn by observers; none: `port`."""
     renewal: str | None = None
     """Sent every 3 s while there are observers."""
 
@@ -83,22 +85,34 @@ class Load:
 
     async def _wave(self, requests: Sequence[str]) -> None:
         renewing: asyncio.Task[None] | None = None
-        ends = await self._open(requests, self.streams)
+        readers = await self._open(requests, self.streams, ports=[self._order.port])
         if self._order.held:
-            await self._until_held(ends)
+            await self._until_held(readers)
             if self._order.observers:
                 renewing = asyncio.create_task(self._renew())
-                ends += await self._open(self._order.observers, self.observers)
+                readers += await self._open_observers()
             (await self._endpoint.post("/go")).raise_for_status()
+        ends = [reader.ended for reader in readers]
         _, late = await asyncio.wait(ends, timeout=self._order.patience) if ends else ((), ())
         if renewing is not None:
             renewing.cancel()
         for _ in late:
             self.streams.lost.append("did not end in time")
 
-    async def _open(self, requests: Sequence[str], tally: Tally) -> list[asyncio.Future[None]]:
+    async def _open_observers(self) -> list[Reader]:
+        """Open them and wait until all are being answered."""
+        order = self._order
+        ports = order.observer_ports or [order.port]
+        readers = await self._open(order.observers, self.observers, ports=ports)
+        if readers:
+            await asyncio.wait([one.begun for one in readers], timeout=order.patience)
+        return readers
+
+    async def _open(
+        self, requests: Sequence[str], tally: Tally, *, ports: Sequence[int]
+    ) -> list[Reader]:
         began = time.perf_counter()
-        ends = []
+        readers = []
         for number, request in enumerate(requests):
             at = began + number / self._order.starts_a_second
             await asyncio.sleep(max(0.0, at - time.perf_counter()))
@@ -110,16 +124,16 @@ class Load:
                 tally=tally,
             )
             try:
-                ends.append(await ask(self._order.port, make))
+                readers.append(await ask(ports[number % len(ports)], make))
             except OSError as error:
                 tally.lost.append(f"not connected: {error}")
-        return ends
+        return readers
 
-    async def _until_held(self, ends: Sequence[asyncio.Future[None]]) -> None:
+    async def _until_held(self, readers: Sequence[Reader]) -> None:
         """Wait until the endpoint has every stream that was not refused."""
         deadline = time.perf_counter() + self._order.patience
         while time.perf_counter() < deadline:
-            open_ = sum(not end.done() for end in ends)
+            open_ = sum(not reader.ended.done() for reader in readers)
             if (await self._endpoint.get("/held")).json() >= open_:
                 return
             await asyncio.sleep(_POLL_SECONDS)
@@ -128,8 +142,8 @@ class Load:
         assert self._order.renewal is not None
         request = self._order.renewal.encode()
         while True:
-            ended = await ask(self._order.port, lambda: _Told(request))
-            await ended
+            told = await ask(self._order.port, lambda: _Told(request))
+            await told.ended
             await asyncio.sleep(_RENEW_SECONDS)
 
 

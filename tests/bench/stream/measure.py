@@ -60,6 +60,7 @@ def measure(
     starts_a_second: float,
     requests: Sequence[str] | None = None,
     observers: Sequence[str] = (),
+    observer_ports: Sequence[int] = (),
     renewal: str | None = None,
 ) -> Measured:
     """Have the load carried out. Lost streams are counted; AssertionError if it breaks itself."""
@@ -77,6 +78,7 @@ def measure(
         starts_a_second=starts_a_second,
         patience=_PATIENCE_SECONDS,
         observers=observers,
+        observer_ports=observer_ports,
         renewal=renewal,
     )
     before = _cpu(contender, endpoint)

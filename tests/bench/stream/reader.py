@@ -46,7 +46,10 @@ class Reader(asyncio.Protocol):
         self._overlap = b""
         self._deltas = 0
         self._asked_at = self._first_at = self._last_at = 0.0
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.begun: asyncio.Future[None] = loop.create_future()
+        """Done when an answer begins, or none will."""
+        self.ended: asyncio.Future[None] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask."""
@@ -58,6 +61,7 @@ class Reader(asyncio.Protocol):
         """Note when how many deltas came."""
         if not self._beginning:
             self._beginning = data
+            self._begin()
         self._last_pieces.append(data)
         found = (self._overlap + data).count(_MARK)
         self._overlap = data[1 - len(_MARK) :]
@@ -85,12 +89,17 @@ class Reader(asyncio.Protocol):
             self._tally.lost.append(
                 f"{self._deltas} of {self._wanted} deltas, {exc or 'closed'}: {shown[-400:]!r}"
             )
+        self._begin()
         if not self.ended.done():
             self.ended.set_result(None)
 
+    def _begin(self) -> None:
+        if not self.begun.done():
+            self.begun.set_result(None)
 
-async def ask(port: int, make: Callable[[], Reader]) -> asyncio.Future[None]:
-    """Connect and ask; returns what is done when the answer has ended."""
+
+async def ask(port: int, make: Callable[[], Reader]) -> Reader:
+    """Connect and ask."""
     loop = asyncio.get_running_loop()
     _, reader = await loop.create_connection(make, "127.0.0.1", port)
-    return reader.ended
+    return reader

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from bench.stream import figures
+from bench.stream.crowd import CROWD, Crowd
 from bench.stream.figures import (
     Results,
     added_first_ms,
@@ -18,9 +19,10 @@ from bench.stream.tables import NONE, shown
 
 Row = tuple[str, str, str, bool | None]
 _PACES = 3  # the longest gap at p99
+_CROWDED_GAP, _CROWDED_P99 = 1.2, 3  # of the student's without observers
 
 
-def targets(results: Results) -> list[Row]:
+def targets(results: Results, crowd: Crowd | None) -> list[Row]:
     """Those of the streaming path; what was not measured is left out."""
     rows = [
         *_cpu(results),
@@ -38,6 +40,7 @@ def targets(results: Results) -> list[Row]:
         ),
         _most("memory for each open stream, KB", memory_for_each_kb(results, "chat"), 50),
         *_steady(results),
+        *(_crowded(crowd) if crowd else ()),
     ]
     return [row for row in rows if row[1] != NONE]
 
@@ -85,6 +88,22 @@ def _steady(results: Results) -> list[Row]:
         ("lost of 500 streams at once", shown(lost, 0), "0", not lost),
         _most("gap at p99 ÷ pace, 500 streams", gap / pace, _PACES),
     ]
+
+
+def _crowded(crowd: Crowd) -> Iterator[Row]:
+    without, within = crowd.without.report, crowd.within.report
+    saw_all = within.observers_whole
+    yield (
+        f"observers at two replicas who saw all, of {CROWD}",
+        str(saw_all),
+        "all",
+        saw_all == CROWD,
+    )
+    if without.gap_ms and without.gap_p99_ms:
+        gap = within.gap_ms / without.gap_ms
+        yield _most("the student's gap with them ÷ without", gap, _CROWDED_GAP)
+        p99 = within.gap_p99_ms / without.gap_p99_ms
+        yield _most("the same at p99", p99, _CROWDED_P99)
 
 
 def _added(results: Results, other: str, at_once: int) -> float | None:

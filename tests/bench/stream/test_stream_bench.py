@@ -1,16 +1,20 @@
 """What the bench of streams rests on: its endpoint, its generator, its figures."""
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
-from bench.stream.contenders import MODEL, Endpoint, direct
+from bench.stream.contenders import MODEL, Endpoint, direct, post
+from bench.stream.crowd import CROWD, Crowd, each
 from bench.stream.endpoint import MARK
 from bench.stream.figures import Results, Round, delta_us, fixed_ms
 from bench.stream.load import Load, Order, Report
 from bench.stream.measure import OWN, Measured
 from bench.stream.reader import Reader, Tally
+from bench.stream.targets import targets
 
 from aula_chat.clients.bedrock import BedrockModel
 from aula_chat.domain.language_models import Finish, Prompt, TextDelta, TokenUsage, Turn
@@ -88,6 +92,28 @@ async def test_a_held_stream_flows_only_when_all_are_open(endpoint: Endpoint) ->
         assert (await client.get("/held")).json() == 0
 
 
+async def test_observers_ask_at_each_port_in_turn_and_count_apart(endpoint: Endpoint) -> None:
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + 30 * MARK.encode() + b"messageStop")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as second:
+        order = replace(
+            _order(endpoint, deltas=30, held=True),
+            observers=direct(endpoint).make_requests(4),
+            observer_ports=(endpoint.port, second.sockets[0].getsockname()[1]),
+            renewal=post("/renew", {}),
+        )
+        load = Load(order)
+        await load.run()
+    assert load.streams.lost == load.observers.lost == []
+    assert (load.streams.whole, load.observers.whole) == (6, 8)  # in each of two waves
+    assert len(asked) == 4
+
+
 async def test_a_stream_without_its_end_or_short_of_a_delta_is_lost(endpoint: Endpoint) -> None:
     endless = Load(_order(endpoint, deltas=3, held=False, end="never sent"))
     await endless.run()
@@ -145,3 +171,31 @@ def test_a_ratio_is_the_median_of_those_within_a_round() -> None:
     results.rounds["b", 10] = [_costing(fixed=0, each=each) for each in (1e-6, 10e-6, 100e-6)]
     assert results.ratio(delta_us(), "a", "b", 10) == pytest.approx(3)
     assert results.ratio(delta_us(), "a", "absent", 10) is None
+
+
+def test_what_an_observer_costs_is_what_it_adds_to_a_stream() -> None:
+    rounds = {0: _costing(fixed=0.01, each=300e-6), 50: _costing(fixed=0.26, each=1300e-6)}
+    assert each(rounds, 50, delta_us()) == pytest.approx(20)
+    assert each(rounds, 50, fixed_ms()) == pytest.approx(5)
+
+
+def _crowded(*, gap: float, p99: float, whole: int = CROWD) -> Measured:
+    measured = _measured(deltas=200, seconds=1)
+    report = replace(measured.report, gap_ms=gap, gap_p99_ms=p99, observers_whole=whole)
+    return replace(measured, report=report)
+
+
+@pytest.mark.parametrize(
+    ("within", "reached"),
+    [
+        (_crowded(gap=119, p99=290), [True, True, True]),
+        (_crowded(gap=121, p99=290), [True, False, True]),
+        (_crowded(gap=100, p99=310), [True, True, False]),
+        (_crowded(gap=100, p99=100, whole=CROWD - 1), [False, True, True]),
+    ],
+)
+def test_the_crowds_aims_are_judged_by_the_student_without_it(
+    within: Measured, reached: list[bool]
+) -> None:
+    crowd = Crowd(without=_crowded(gap=100, p99=100, whole=0), within=within)
+    assert [met for *_, met in targets(Results(), crowd)] == reached

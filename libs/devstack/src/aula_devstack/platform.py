@@ -176,15 +176,11 @@ class Platform:
         first = self.parts.services[service]
         count = 2 + sum(replica.service == service for replica in self._replicas)
         name = name or f"{service}-{count}"
-        inherited = {
-            key: value for key, value in first.environment.items() if key not in {"HOST", "PORT"}
-        }
-        replica = Service(
-            service=service,
+        replica = first.another(
             name=name,
             port=self._ports.any(name),
             log_file=self.home.log(name),
-            environment={**inherited, **(environment or {})},
+            environment=environment,
             module=module,
         )
         self._replicas.append(replica)

@@ -52,6 +52,28 @@ class Service(Process):
         """Whether it reports itself ready."""
         return http_status(self.port, "/readyz") == http.HTTPStatus.OK
 
+    def another(
+        self,
+        *,
+        name: str,
+        port: int,
+        log_file: Path,
+        environment: Mapping[str, str] | None = None,
+        module: str | None = None,
+    ) -> "Service":
+        """A replica with this one's settings and a port of its own, made but not started."""
+        inherited = {
+            key: value for key, value in self.environment.items() if key not in {"HOST", "PORT"}
+        }
+        return Service(
+            service=self.service,
+            name=name,
+            port=port,
+            log_file=log_file,
+            environment={**inherited, **(environment or {})},
+            module=module,
+        )
+
     def run_command(self, *words: str, stdin: str | None = None, timeout: float = 120.0) -> str:
         """Run the service's own command to its end with its settings; returns what it printed.
 
