@@ -9,11 +9,11 @@ from starlette.types import Receive, Scope, Send
 
 from aula_common.logging import get_logger
 from aula_common.sse import sse_frame
-from aula_common.web.protocol import ABORT
+from aula_common.web.protocol import ABORT, WRITE
 
 _log = get_logger(__name__)
 
-__all__ = ["EventStreamResponse", "sse_frame"]
+__all__ = ["EventStreamResponse", "Outlet", "sse_frame"]
 
 HEADERS = (
     (b"content-type", b"text/event-stream"),
@@ -22,6 +22,28 @@ HEADERS = (
 )
 COMMENT = b": \n\n"
 PART_BYTES = 16 * 1024  # of a larger chunk so much is given to the connection at a time
+
+
+class Outlet:
+    """A way to a response's connection past its iterator, while that waits for its next chunk.
+
+    It spares a task's turn for each event; what it refuses goes through the iterator.
+    """
+
+    def __init__(self) -> None:
+        self._take: Callable[[bytes], bool] = _refuse
+
+    def opens_to(self, take: Callable[[bytes], bool]) -> None:
+        """Give to this from now on."""
+        self._take = take
+
+    def take(self, events: bytes) -> bool:
+        """Send whole events if the connection takes them at once; whether it did."""
+        return self._take(events)
+
+
+def _refuse(events: bytes) -> bool:  # noqa: ARG001 - as whoever takes would be called
+    return False
 
 
 class EventStreamResponse(Response):
@@ -40,12 +62,15 @@ class EventStreamResponse(Response):
         self,
         chunks: AsyncIterable[bytes],
         *,
+        outlet: Outlet | None = None,
         headers: dict[str, str] | None = None,
         send_deadline: float = 20,
         comment_every: float = 15,
         on_cut: Callable[[], None] | None = None,
     ) -> None:
         self._chunks = chunks
+        self._outlet = outlet
+        self._write_now: Callable[[bytes], bool] = _refuse
         self._on_cut = on_cut
         self._send_deadline = send_deadline
         self._comment_every = comment_every
@@ -68,6 +93,10 @@ class EventStreamResponse(Response):
                 "headers": self.raw_headers,
             }
         )
+        # no middleware of ours does anything with a part of a body, and each costs a coroutine
+        self._write_now = scope.get("extensions", {}).get(WRITE, _refuse)
+        if self._outlet is not None:
+            self._outlet.opens_to(self._take)
         sending = asyncio.create_task(self._send_all(send), name="send events")
         leaving = asyncio.create_task(_disconnected(receive), name="watch for the reader's leave")
         watching = asyncio.create_task(self._watch(send), name="watch the reader's pace")
@@ -93,6 +122,8 @@ class EventStreamResponse(Response):
         chunks = aiter(self._chunks)
         try:
             async for chunk in chunks:
+                if self._take(chunk):
+                    continue
                 self._stalled_since = time.monotonic()
                 if len(chunk) <= PART_BYTES:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -105,6 +136,13 @@ class EventStreamResponse(Response):
         finally:
             if (close := getattr(chunks, "aclose", None)) is not None:
                 await close()
+
+    def _take(self, chunk: bytes) -> bool:
+        """Send a chunk if the connection takes it at once."""
+        if len(chunk) > PART_BYTES or not self._write_now(chunk):
+            return False
+        self._sent_at = time.monotonic()
+        return True
 
     async def _send_in_parts(self, send: Send, chunk: bytes) -> None:
         async with self._writing:

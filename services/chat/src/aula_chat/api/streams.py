@@ -10,7 +10,7 @@ from aula_chat.api.schemas.sessions import MessageSending, Stopped
 from aula_common.errors import UnavailableError
 from aula_common.security.principal import Principal
 from aula_common.web.access import user
-from aula_common.web.sse import EventStreamResponse
+from aula_common.web.sse import EventStreamResponse, Outlet
 
 router = APIRouter(prefix="/api/chat/sessions", tags=["streams"])
 _EVENTS: dict[int | str, dict[str, Any]] = {
@@ -50,7 +50,9 @@ async def start_stream(
         model_id=body.model_id,
         idempotency_key=idempotency_key,
     )
-    return events_response(services, services.streams.follow_stream(stream))
+    outlet = Outlet()
+    events = services.streams.follow_stream(stream, take=outlet.take)
+    return events_response(services, events, outlet)
 
 
 @router.get(
@@ -71,7 +73,9 @@ async def follow_stream(
     if found is None:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     stream, after = found
-    return events_response(services, services.streams.follow_stream(stream, after))
+    outlet = Outlet()
+    events = services.streams.follow_stream(stream, after, take=outlet.take)
+    return events_response(services, events, outlet)
 
 
 @router.post("/{session_id}/stop")

@@ -11,7 +11,7 @@ from aula_chat.api.schemas.supervision import ObservationQuery, Owner, Renewal
 from aula_common.security.principal import Principal
 from aula_common.web.access import service
 from aula_common.web.schemas import Identifier, Page, Pagination
-from aula_common.web.sse import EventStreamResponse
+from aula_common.web.sse import EventStreamResponse, Outlet
 
 router = APIRouter(tags=["supervision"])
 _READ = service("conversations:read")
@@ -54,14 +54,17 @@ async def observe_session(
     last_event_id: LastEventId = None,
 ) -> Response:
     """A session's history and its answers as they are written."""
+    outlet = Outlet()
     events = await services.observations.observe(
         session_id,
         observation_id=wanted.observation_id,
         wait_for_next=wanted.follow,
         with_text=wanted.view == "live",
         last_event_id=last_event_id,
+        take=outlet.take,
     )
-    return events_response(services, events, headers={"X-Observation-Id": wanted.observation_id})
+    headers = {"X-Observation-Id": wanted.observation_id}
+    return events_response(services, events, outlet, headers=headers)
 
 
 @router.get("/api/chat/users/{user_id}/sessions")

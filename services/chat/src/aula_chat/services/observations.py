@@ -23,7 +23,7 @@ from aula_chat.domain.streams import Phase, Stream
 from aula_chat.services.audience import Audience
 from aula_chat.services.conclusions import question_message
 from aula_chat.services.readers import Readers
-from aula_chat.services.stream_view import NOT_RENEWED, Permit
+from aula_chat.services.stream_view import NOT_RENEWED, Permit, Take
 from aula_chat.services.streams import Streams
 from aula_chat.services.upcoming import Upcoming
 from aula_common.clock import Clock
@@ -96,8 +96,9 @@ class Observations:
         wait_for_next: bool,
         with_text: bool,
         last_event_id: str | None,
+        take: Take | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """The events for an observer.
+        """The events for an observer, but those that `take` takes.
 
         NotFoundError if there is no such session, or nothing runs and `wait_for_next` is false;
         EventIdInvalidError if `last_event_id` is none of this session's.
@@ -120,6 +121,7 @@ class Observations:
             history,
             permit=permit,
             wait_for_next=wait_for_next,
+            take=take if with_text else None,
             with_text=with_text,
         )
         return self._while_renewed(session_id, observation_id, permit, events)
@@ -164,6 +166,7 @@ class Observations:
         *,
         permit: Permit,
         wait_for_next: bool,
+        take: Take | None,
         with_text: bool,
     ) -> AsyncGenerator[bytes, None]:
         yield notice_frame(
@@ -185,7 +188,7 @@ class Observations:
                 stream = upcoming
             last = b""
             frames = self._streams.follow_stream(
-                stream, after, kind=ReaderKind.OBSERVER, permit=permit
+                stream, after, kind=ReaderKind.OBSERVER, permit=permit, take=take
             )
             async with aclosing(frames):
                 async for last in frames:

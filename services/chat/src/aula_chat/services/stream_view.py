@@ -10,7 +10,11 @@ from collections.abc import AsyncGenerator, Callable
 
 from aula_chat.domain.events import is_terminal, notice_frame
 from aula_chat.domain.readers import CutReason
+from aula_common.logging import get_logger
 
+_log = get_logger(__name__)
+Take = Callable[[bytes], bool]
+"""Gives a reader's connection frames; False if it can't take them at once, and took nothing."""
 PIECE_BYTES = 16 * 1024  # handed to a reader at a time, unless one frame is larger
 
 
@@ -31,6 +35,7 @@ class StreamView:
         self.abandoned = False
         self.closing: bytes | None = None
         self._changed = asyncio.Event()
+        self._level: dict[asyncio.Future[int], Take] = {}
         self._ends = [0]  # where each frame ends, in bytes from the first one's beginning
 
     @property
@@ -47,8 +52,10 @@ class StreamView:
     def release(self, number: int) -> None:
         """Let readers see the frames up to that number."""
         if number > self.released:
-            self.released = min(number, len(self.frames))
-            self.wake()
+            before, self.released = self.released, min(number, len(self.frames))
+            if self._level:
+                self._hand_out(before)
+            self._wake_waiting()
 
     def behind(self, position: int) -> int:
         """The released bytes after that number."""
@@ -93,6 +100,20 @@ class StreamView:
         """Wait until there is something new to see."""
         await self._changed.wait()
 
+    async def taken(self, take: Take) -> int:
+        """Wait, having all that is released, for what `take` can't take; the last number it took.
+
+        It is given frames as they are released, in this process's turn and not the reader's own:
+        that makes hundreds of readers cheap. It gets neither the terminal event nor more than a
+        piece at a time.
+        """
+        waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._level[waiting] = take
+        try:
+            return await waiting
+        finally:
+            self._level.pop(waiting, None)
+
     async def finished(self) -> None:
         """Wait until readers were told how it ends, or to come back."""
         while not (self.ended or self.abandoned):
@@ -100,8 +121,38 @@ class StreamView:
 
     def wake(self) -> None:
         """Have all readers look what is new."""
+        for waiting in self._level:
+            _tell(waiting, self.released)
+        self._level.clear()
+        self._wake_waiting()
+
+    def _wake_waiting(self) -> None:
         event, self._changed = self._changed, asyncio.Event()
         event.set()
+
+    def _hand_out(self, after: int) -> None:
+        """Give those who were level what was released after that number; wake who can't take it."""
+        data, end = self.piece(after)
+        whole = end == self.released and not self.ended
+        behind = [
+            waiting for waiting, take in self._level.items() if not (whole and _takes(take, data))
+        ]
+        for waiting in behind:
+            del self._level[waiting]
+            _tell(waiting, after)
+
+
+def _takes(take: Take, data: bytes) -> bool:
+    try:
+        return take(data)
+    except Exception:  # noqa: BLE001 - whoever writes and the other readers must not suffer from it
+        _log.exception("reader failed")
+        return False  # so that it fails in its own turn
+
+
+def _tell(waiting: asyncio.Future[int], number: int) -> None:
+    if not waiting.done():  # it is cancelled when its reader leaves
+        waiting.set_result(number)
 
 
 class Permit:
@@ -151,6 +202,7 @@ async def follow(
     after: int = 0,
     *,
     permit: Permit | None = None,
+    take: Take | None = None,
     buffer_bytes: int | None = None,
     cut: Callable[[CutReason], None] | None = None,
     tell_observers: bool = False,
@@ -160,6 +212,7 @@ async def follow(
     Unnumbered notices tell `degraded`, how many messages were `trimmed` off the prompt, how many
     observe if `tell_observers` (none until told, of both), and `reconnect` or `ended` where this
     ends without a terminal event; `cut` then hears why. A reader whose `permit` is withdrawn ends.
+    While a reader has all there is, `take` is given what comes, and what it takes isn't yielded.
     A reader takes the next piece when its socket has taken the last. It is too slow if more than
     `buffer_bytes` were released meanwhile that it has not got. What was there when it came, or came
     in one go while it waited, doesn't count until it has been level with that; nor does anything
@@ -197,7 +250,10 @@ async def follow(
             reason, notice = CutReason.SENT_AWAY, _SENT_AWAY
             break
         else:
-            await view.changed()
+            if take is not None and position == view.released:
+                position = await view.taken(take)
+            else:  # it may have seen more than this process knows yet
+                await view.changed()
             level = view.released
     else:
         return

@@ -31,7 +31,7 @@ from aula_chat.services.leases import Leases
 from aula_chat.services.live_streams import LiveStream, LiveStreams
 from aula_chat.services.readers import Readers
 from aula_chat.services.recoveries import Recoveries
-from aula_chat.services.stream_view import Permit, follow
+from aula_chat.services.stream_view import Permit, Take, follow
 from aula_common.clock import Clock
 from aula_common.errors import IdempotencyKeyReusedError, NotFoundError, UnavailableError
 from aula_common.logging import get_logger
@@ -168,11 +168,12 @@ class Streams:
         *,
         kind: ReaderKind = ReaderKind.OWN,
         permit: Permit | None = None,
+        take: Take | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """The frames of a stream after that number, from memory here or from its log.
 
         A reader that is too slow is told to come back, and its frames end there, as they do for one
-        whose `permit` is withdrawn.
+        whose `permit` is withdrawn. What `take` took as it came is not among them.
         """
         with ExitStack() as stack:
             stack.enter_context(self._readers.reading(kind))
@@ -188,6 +189,7 @@ class Streams:
                 buffer_bytes=self._readers.buffer_bytes,
                 cut=self._readers.cut,
                 permit=permit,
+                take=take,
                 tell_observers=kind is ReaderKind.OWN,
             )
             async with aclosing(frames):
