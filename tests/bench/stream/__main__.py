@@ -176,6 +176,8 @@ def _print(results: Results, quick: Measured | None, growth: Growth | None) -> N
     if growth:
         for table in growth_tables(growth, results):
             _out.print(table)
+        for loss in growth.crowd.within.report.losses:
+            _out.print(f"lost with the crowd: {loss}", markup=False)
     if quick:
         _out.print(plain_table(plain_figures(quick, results), title="chat, plainly"))
 
