@@ -1,6 +1,8 @@
 """A service to be stopped by the tests of signals: `python draining_service.py`, port by PORT."""
 
 import asyncio
+import gc
+import linecache
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -54,6 +56,15 @@ async def slow() -> dict[str, str]:
     await app.state.drain.started.wait()
     await asyncio.sleep(0.3)
     return {"answer": "whole"}
+
+
+@router.get("/left-of-the-start")
+async def left_of_the_start() -> dict[str, int]:
+    """How many objects no collection looks at any more, and whether a source is still held."""
+    return {"frozen": gc.get_freeze_count(), "source": asyncio.__file__ in linecache.cache}
+
+
+linecache.getlines(asyncio.__file__)  # as whoever asks for the text of a stack
 
 
 async def generations_ended() -> None:

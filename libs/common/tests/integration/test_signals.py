@@ -1,6 +1,7 @@
-"""A real process that is asked to end: what runs is finished, what is new refused, then it ends."""
+"""A real process, up and then asked to end: what runs is finished, what is new refused."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -54,6 +55,14 @@ async def running(**environment: str) -> AsyncIterator[Running]:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_a_process_that_serves_is_done_with_its_start() -> None:
+    async with asyncio.timeout(20), running() as it:
+        _, _, body = await ask(it.port, get("/left-of-the-start"))
+        left = json.loads(body)
+        assert not left["source"]
+        assert left["frozen"] > 10_000
 
 
 async def test_sigterm_finishes_what_runs_refuses_what_comes_and_ends_with_0() -> None:
