@@ -12,6 +12,7 @@ import structlog
 from botocore.config import Config
 
 from aula_chat.clients import bedrock_errors as errors
+from aula_chat.clients.aws_session import lean_session
 from aula_chat.clients.bedrock_request import converse_request
 from aula_chat.clients.bedrock_stream import ConverseStream
 from aula_chat.domain.language_models import (
@@ -74,6 +75,7 @@ class BedrockModel:
             aws_access_key_id=access_key_id,
             aws_secret_access_key=secret_access_key,
             aws_session_token=session_token,
+            botocore_session=lean_session(),
         )
         self._config = Config(
             connect_timeout=connect_timeout,
