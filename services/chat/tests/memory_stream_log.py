@@ -11,7 +11,8 @@ from aula_common.errors import UnavailableError
 class MemoryStreamLog:
     """Keeps entries by stream; `away` refuses everything, `lose_answers` appends and says nothing.
 
-    `batches` are the appends that arrived, `reads` counts; reads wait while not `open`.
+    `batches` are the appends that arrived; `reads` and `refused` count; reads wait while not
+    `open`.
     """
 
     def __init__(self) -> None:
@@ -22,6 +23,7 @@ class MemoryStreamLog:
         self.lose_answers = 0
         self.batches: list[list[LogAppend]] = []
         self.reads = 0
+        self.refused = 0
         self.open = asyncio.Event()
         self.open.set()
 
@@ -87,4 +89,5 @@ class MemoryStreamLog:
 
     def _answer(self) -> None:
         if self.away:
+            self.refused += 1
             raise UnavailableError("redis")

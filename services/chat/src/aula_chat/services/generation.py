@@ -196,7 +196,7 @@ class Generator:
                                 {"model": prompt.model_id, "fallbackApplied": fallback},
                             )
                         tokens = estimate_tokens(text)
-                        answer.parts.append(text)
+                        answer.add(text)
                         answer.tokens += tokens
                         self._emit(
                             live,

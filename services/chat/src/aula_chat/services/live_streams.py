@@ -11,6 +11,8 @@ from aula_chat.services.stream_view import StreamView
 from aula_common.clock import Clock
 from aula_common.errors import UnavailableError
 
+_MANY_PARTS = 64  # a short text of its own costs eight times its bytes
+
 
 class Answer:
     """What has been made so far of one answer."""
@@ -26,6 +28,12 @@ class Answer:
     def text(self) -> str:
         """The text so far."""
         return "".join(self.parts)
+
+    def add(self, text: str) -> None:
+        """Go on with this text."""
+        if len(self.parts) >= _MANY_PARTS:
+            self.parts = [self.text]
+        self.parts.append(text)
 
 
 class LiveStream:
@@ -91,7 +99,7 @@ class LiveStream:
 
     def pending(self) -> bytes:
         """The frames after what is logged, in one piece."""
-        return b"".join(self.view.frames[self.logged :])
+        return self.view.frames.joined(self.logged, len(self.view.frames))
 
     def lose(self) -> None:
         """Another process has taken the stream: nothing more leaves this one."""
@@ -100,11 +108,23 @@ class LiveStream:
 
 
 class LiveStreams:
-    """All of them; an ended one stays for `replay_seconds`, so that latecomers read from memory."""
+    """All of them; an ended one stays while its log lacks anything, at most `replay_seconds`.
 
-    def __init__(self, *, capacity: int, replay_seconds: float, running: Gauge) -> None:
+    With a whole log it stays for `at_hand_seconds`, so that who asked about the time of its end
+    needs no other; whoever comes later reads the log, as in any other process.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        replay_seconds: float,
+        running: Gauge,
+        at_hand_seconds: float = 2,
+    ) -> None:
         self._capacity = capacity
         self._replay_seconds = replay_seconds
+        self._at_hand_seconds = at_hand_seconds
         self._running_gauge = running
         self._streams: dict[str, LiveStream] = {}
         self._running = 0
@@ -158,10 +178,17 @@ class LiveStreams:
             live.interrupt_asked.set()
 
     def retire(self, live: LiveStream) -> None:
-        """Forget an ended stream after the replay time."""
-        asyncio.get_running_loop().call_later(self._replay_seconds, self._forget, live)
+        """Forget an ended stream in a while."""
+        self._keep(live, self._replay_seconds)
 
-    def _forget(self, live: LiveStream) -> None:
+    def _keep(self, live: LiveStream, left: float) -> None:
+        seconds = min(left, self._at_hand_seconds)
+        asyncio.get_running_loop().call_later(seconds, self._forget, live, left - seconds)
+
+    def _forget(self, live: LiveStream, left: float) -> None:
+        if live.unlogged and left > 0:
+            self._keep(live, left)
+            return
         live.retired = True
         self._streams.pop(live.stream.id, None)
 

@@ -5,11 +5,11 @@ readers costs one copy of the text, and a slow one holds up nobody.
 """
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable
 
 from aula_chat.domain.events import is_terminal, notice_frame
 from aula_chat.domain.readers import CutReason
+from aula_chat.services.frames import Frames
 from aula_common.logging import get_logger
 
 _log = get_logger(__name__)
@@ -27,7 +27,7 @@ class StreamView:
 
     def __init__(self, stream_id: str) -> None:
         self.stream_id = stream_id
-        self.frames: list[bytes] = []
+        self.frames = Frames()
         self.released = 0
         self.degraded = False
         self.observers = 0
@@ -36,7 +36,6 @@ class StreamView:
         self.closing: bytes | None = None
         self._changed = asyncio.Event()
         self._level: dict[asyncio.Future[int], Take] = {}
-        self._ends = [0]  # where each frame ends, in bytes from the first one's beginning
 
     @property
     def ended(self) -> bool:
@@ -46,7 +45,6 @@ class StreamView:
     def append(self, frame: bytes) -> int:
         """Add the next frame; its number. Readers see it when it is released."""
         self.frames.append(frame)
-        self._ends.append(self._ends[-1] + len(frame))
         return len(self.frames)
 
     def release(self, number: int) -> None:
@@ -59,14 +57,12 @@ class StreamView:
 
     def behind(self, position: int) -> int:
         """The released bytes after that number."""
-        return self._ends[self.released] - self._ends[position]
+        return self.frames.size(position, self.released)
 
     def piece(self, position: int) -> tuple[bytes, int]:
         """The released frames after that number, as many as one piece holds; the last's number."""
-        limit = self._ends[position] + PIECE_BYTES
-        end = bisect_right(self._ends, limit, lo=position + 1, hi=self.released + 1) - 1
-        end = max(end, position + 1)
-        return b"".join(self.frames[position:end]), end
+        end = self.frames.last_within(position, self.released, PIECE_BYTES)
+        return self.frames.joined(position, end), end
 
     def degrade(self, *, degraded: bool) -> None:
         """Tell the readers that the log is away, or that it is back."""
