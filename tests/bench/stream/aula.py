@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pymongo
+from bench.processes import compile_once
 from bench.stream.contenders import QUESTION, Contender, Endpoint, post
 
 from aula_chat.domain.messages import Message, MessageRole, MessageStatus
@@ -94,6 +95,7 @@ class Aula:
     def start(self) -> None:
         """Bring all up and give everybody credits."""
         parts = self._parts
+        compile_once("aula_chat.main")
         for server in parts.databases:
             server.spawn()
         wait_all_ready(parts.databases)
