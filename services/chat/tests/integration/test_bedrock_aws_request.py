@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -124,6 +125,14 @@ async def test_the_signature_is_the_credentials_own_over_exactly_this_request() 
     )
     assert sent.endswith(f"Signature={signature_of(request, secret=SECRET)}")
     assert not sent.endswith(signature_of(request, secret="another"))
+
+
+@pytest.mark.usefixtures("aws_environment")
+async def test_it_says_who_asks() -> None:
+    wire = Wire()
+    await ask(wire)
+    said = _text(wire.requests[0].headers["User-Agent"])
+    assert re.match(r"aula-chat/[0-9.]+ ", said)
 
 
 def signature_of(request: AWSPreparedRequest, *, secret: str) -> str:

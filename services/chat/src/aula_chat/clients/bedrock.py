@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ from aula_common.errors import UnavailableError
 
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 2.0
+_USER_AGENT = f"aula-chat/{version('aula-chat')}"
 
 logger = structlog.get_logger()
 
@@ -84,6 +86,8 @@ class BedrockModel:
             retries={"total_max_attempts": 1, "mode": "standard"},
             max_pool_connections=max_connections,
             parameter_validation=False,
+            # botocore's own is put together anew twice for each request: a third millisecond
+            user_agent=_USER_AGENT,
         )
         self._clock = clock
         self._first_text_timeout = first_text_timeout
