@@ -6,7 +6,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from aula_chat.api.router import routers
+from aula_chat.api.router import routers, thin_routes
 from aula_chat.factory import create_process
 from aula_chat.settings import Settings
 from aula_common.logging import configure_logging
@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings=chosen,
         lifespan=lifespan,
         routers=routers,
+        thin_routes=thin_routes,
         health_prefix="/api/chat",
     )
 

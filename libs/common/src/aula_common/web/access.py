@@ -50,13 +50,18 @@ def require_scope(principal: Principal, scope: str) -> Principal:
     return principal
 
 
+def require_person(principal: Principal, *roles: Role) -> Principal:
+    """The principal, if it is a person, of one of the roles if any is given; ForbiddenError."""
+    if principal.is_service or (roles and principal.role not in roles):
+        raise ForbiddenError
+    return principal
+
+
 def user(*roles: Role) -> Any:
     """A dependency: a signed-in person, of one of the roles if any is given; others get 403."""
 
     async def require(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
-        if principal.is_service or (roles and principal.role not in roles):
-            raise ForbiddenError
-        return principal
+        return require_person(principal, *roles)
 
     return Depends(require)
 

@@ -1,6 +1,7 @@
 """Reservations of streaming sessions."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -41,10 +42,10 @@ from aula_accounting.domain.errors import (
 )
 from aula_accounting.factory import Context
 from aula_common.errors import NotFoundError
-from aula_common.security.principal import Principal
+from aula_common.web.access import require_scope
 from aula_common.web.answers import refusals
 from aula_common.web.schemas import Page, Pagination, RequestModel, ResponseModel
-from aula_common.web.thin import ThinRoute
+from aula_common.web.thin import ThinRequest, ThinRoute
 
 
 class _NoAction(StringConvertor):
@@ -169,18 +170,18 @@ def thin_routes(prefix: str, alias_prefix: str) -> list[ThinRoute[Any]]:
                 ThinRoute(
                     target=target,
                     path=label,
-                    scope=WRITE_SCOPE,
+                    admit=partial(require_scope, scope=WRITE_SCOPE),
                     body=body,
                     status=status,
-                    answer=_with_context(endpoint),
+                    answer=_answered_by(endpoint),
                 )
             )
     return routes
 
 
-def _with_context(endpoint: Any) -> Callable[[State, Principal, Any], Awaitable[ResponseModel]]:
-    def answer(state: State, principal: Principal, body: Any) -> Awaitable[ResponseModel]:
-        answered: Awaitable[ResponseModel] = endpoint(principal, state.context, body)
+def _answered_by(endpoint: Any) -> Callable[[State, ThinRequest[Any]], Awaitable[ResponseModel]]:
+    def answer(state: State, asked: ThinRequest[Any]) -> Awaitable[ResponseModel]:
+        answered: Awaitable[ResponseModel] = endpoint(asked.principal, state.context, asked.body)
         return answered
 
     return answer

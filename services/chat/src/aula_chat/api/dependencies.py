@@ -3,6 +3,7 @@
 Coroutines, though none waits: FastAPI runs plain functions in threads, which cost more than these.
 """
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -18,8 +19,10 @@ async def process(request: Request) -> Process:
 
 
 Services = Annotated[Process, Depends(process)]
+IDEMPOTENCY_KEY = "Idempotency-Key"
+IDEMPOTENCY_KEY_PATTERN = re.compile(r"[!-~]{1,255}")  # says the same as:
 IdempotencyKey = Annotated[
-    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[!-~]+$")
+    str | None, Header(alias=IDEMPOTENCY_KEY, min_length=1, max_length=255, pattern=r"^[!-~]+$")
 ]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 SessionId = Identifier

@@ -3,14 +3,23 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response, status
+from starlette.datastructures import State
 
-from aula_chat.api.dependencies import IdempotencyKey, LastEventId, Services, SessionId
+from aula_chat.api.dependencies import (
+    IDEMPOTENCY_KEY,
+    IDEMPOTENCY_KEY_PATTERN,
+    IdempotencyKey,
+    LastEventId,
+    Services,
+    SessionId,
+)
 from aula_chat.api.responses import events_response
 from aula_chat.api.schemas.sessions import MessageSending, Stopped
 from aula_common.errors import UnavailableError
 from aula_common.security.principal import Principal
-from aula_common.web.access import user
+from aula_common.web.access import require_person, user
 from aula_common.web.sse import EventStreamResponse, Outlet
+from aula_common.web.thin import ThinRequest, ThinRoute
 
 router = APIRouter(prefix="/api/chat/sessions", tags=["streams"])
 _EVENTS: dict[int | str, dict[str, Any]] = {
@@ -53,6 +62,29 @@ async def start_stream(
     outlet = Outlet()
     events = services.streams.follow_stream(stream, take=outlet.take)
     return events_response(services, events, outlet)
+
+
+async def _start_stream(state: State, asked: ThinRequest[MessageSending]) -> Response:
+    return await start_stream(
+        asked.identifier,
+        asked.body,
+        asked.principal,
+        state.process,
+        asked.headers[IDEMPOTENCY_KEY],
+    )
+
+
+thin_routes = (
+    ThinRoute(
+        target=f"{router.prefix}/{{id}}/stream",
+        path=f"{router.prefix}/{{session_id}}/stream",
+        admit=require_person,
+        body=MessageSending,
+        headers={IDEMPOTENCY_KEY: IDEMPOTENCY_KEY_PATTERN},
+        status=status.HTTP_200_OK,
+        answer=_start_stream,
+    ),
+)
 
 
 @router.get(
