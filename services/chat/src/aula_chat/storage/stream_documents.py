@@ -1,6 +1,8 @@
-"""Streams as MongoDB keeps them."""
+"""Streams as MongoDB keeps them.
 
-from dataclasses import asdict
+Field by field: `dataclasses.asdict` copies in depth, which cost a stream 3 % of its calls.
+"""
+
 from typing import Any
 
 from aula_chat.domain.language_models import TokenUsage
@@ -22,16 +24,24 @@ Document = dict[str, Any]
 
 def from_reservation(reservation: Reservation) -> Document:
     """The document of a reservation."""
-    return {**asdict(reservation), "model_ids": list(reservation.model_ids)}
+    return {
+        "model_ids": list(reservation.model_ids),
+        "input_tokens": reservation.input_tokens,
+        "max_output_tokens": reservation.max_output_tokens,
+        "tier": reservation.tier,
+    }
 
 
 def from_outcome(outcome: Outcome) -> Document:
     """The document of an outcome; enumerations by value."""
+    usage = outcome.usage
     return {
         "status": str(outcome.status),
         "text": outcome.text,
         "model_id": outcome.model_id,
-        "usage": asdict(outcome.usage) if outcome.usage else None,
+        "usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        if usage
+        else None,
         "finish_reason": outcome.finish_reason,
         "code": str(outcome.code) if outcome.code else None,
     }
@@ -39,12 +49,19 @@ def from_outcome(outcome: Outcome) -> Document:
 
 def from_intent(intent: SettlementIntent) -> Document:
     """The document of a settlement intent."""
-    return {**asdict(intent), "kind": str(intent.kind)}
+    return {
+        "kind": str(intent.kind),
+        "model_id": intent.model_id,
+        "input_tokens": intent.input_tokens,
+        "output_tokens": intent.output_tokens,
+        "success": intent.success,
+        "reason": intent.reason,
+    }
 
 
 def from_settlement(settlement: Settlement) -> Document:
     """The document of a settlement."""
-    return asdict(settlement)
+    return {"credits": settlement.credits, "status": settlement.status}
 
 
 def to_stream(document: Document) -> Stream:
