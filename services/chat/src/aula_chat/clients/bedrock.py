@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aioboto3
+import aiohttp
 import structlog
 from botocore.config import Config
 
@@ -161,7 +162,7 @@ class BedrockModel:
         answered = False
         try:
             stream = ConverseStream(
-                raw.content,
+                _Body(raw.content),
                 first_deadline=deadline,
                 idle_timeout=self._idle_timeout,
                 delta_every=self._delta_every,
@@ -188,6 +189,25 @@ class BedrockModel:
     def _pause(self, attempt: int) -> float:
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (attempt - 1))
         return longest * (0.5 + self._chance() / 2)
+
+
+class _Body:
+    """aiohttp's body of an answer. What had come before it broke off is read first.
+
+    aiohttp drops that, which is much where the body is read at intervals only.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+        self.set_exception = content.set_exception
+
+    async def readany(self) -> bytes:
+        try:
+            return await self._content.readany()
+        except errors.TRANSLATED:
+            if came := self._content._read_nowait(-1):  # noqa: SLF001 - the public one raises too
+                return came
+            raise
 
 
 def _check(breaker: CircuitBreaker) -> None:

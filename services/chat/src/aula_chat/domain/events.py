@@ -8,7 +8,8 @@ from aula_chat.domain.errors import EventIdInvalidError
 from aula_common.ids import is_id
 from aula_common.sse import sse_frame
 
-_TERMINAL = (b"\nevent: complete\n", b"\nevent: error\n")
+_NAME = b"\nevent: "
+_TERMINAL = (b"complete\n", b"error\n")
 LAST_NUMBER = 10_000_000  # beyond what any stream has
 
 
@@ -56,7 +57,8 @@ def number_of(frame: bytes) -> int:
 
 def is_terminal(frame: bytes) -> bool:
     """Whether the frame ends its stream."""
-    return any(mark in frame[:200] for mark in _TERMINAL)
+    at = frame.find(_NAME)
+    return at > 0 and frame.startswith(_TERMINAL, at + len(_NAME))
 
 
 def data_of(frame: bytes) -> tuple[str, dict[str, Any]]:

@@ -1,8 +1,7 @@
 """What decisions need of the world outside, as Protocols."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aula_chat.domain.models import Rate
 from aula_chat.domain.streams import Reservation, Settlement, SettlementIntent
@@ -36,8 +35,7 @@ class CreditAccounts(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LogAppend:
+class LogAppend(NamedTuple):
     """Frames to append to a stream's log; `number` is the last one's.
 
     `expected_top` is the number that the log must end with now, 0 for an empty one.
@@ -51,8 +49,7 @@ class LogAppend:
     ttl_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogAnswer:
+class LogAnswer(NamedTuple):
     """What became of an append: where the log ends now, and whether ours was taken."""
 
     accepted: bool

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _LOOK_SECONDS = 1.0
+_LOOKS = 5  # in an interval, at least
 _AT_ONCE = 100  # checkpoints in one command
 
 
@@ -39,7 +40,7 @@ class Leases:
         self._clock = clock
         self._fences = fences
         self.seconds = seconds
-        self.look_every = min(_LOOK_SECONDS, checkpoint_every)
+        self.look_every = min(_LOOK_SECONDS, checkpoint_every / _LOOKS)
         self._checkpoint_every = checkpoint_every
 
     def ends_if_asked_now(self) -> float:
@@ -59,8 +60,10 @@ class Leases:
     def _is_due(self, live: LiveStream) -> bool:
         if live.fenced.is_set():
             return False
-        age = self._clock.monotonic() - live.renewed_at
-        return live.view.degraded or age >= self._checkpoint_every - self.look_every
+        every = self._checkpoint_every
+        if live.view.degraded:
+            every = min(_LOOK_SECONDS, every)
+        return self._clock.monotonic() - live.renewed_at >= every - self.look_every
 
     async def _renew_all(self, batch: Sequence[LiveStream]) -> None:
         ends = self.ends_if_asked_now()
