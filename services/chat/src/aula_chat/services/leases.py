@@ -55,7 +55,7 @@ class Leases:
             try:
                 await self._renew_all(batch)
             except UnavailableError:
-                _log.warning("checkpoints not stored", count=len(batch))
+                _log.warning("checkpoint not stored", streams=len(batch))
 
     def _is_due(self, live: LiveStream) -> bool:
         if live.fenced.is_set():
@@ -72,11 +72,14 @@ class Leases:
         renewed = await self._streams.renew_all(
             [(live.stream, live.checkpoint()) for live in batch], lease_seconds=self.seconds
         )
+        left_out = []
         for live in batch:
             if live.stream.id in renewed:
                 live.lease_ends = ends
             else:
-                await self.renew(live, live.checkpoint())
+                left_out.append(live)
+        for live in left_out:
+            await self.renew(live, live.checkpoint())
 
     async def renew(self, live: LiveStream, checkpoint: Checkpoint | None = None) -> None:
         """Renew, with a checkpoint if given; sets the stream's `stop_asked` or `fenced`.
