@@ -60,7 +60,7 @@ async def test_client_is_cut_off(
     leave: Leave,
 ) -> None:
     now, nonce = cell(f"client cut ({leave}, {way})", place.phase), new_id("cell")
-    scene = await Scene.set(people, story=f"A story. [[tokens=60 pace=20 nonce={nonce}]]")
+    scene = await Scene.set(people, story=f"A story. [[tokens=60 pace=10 nonce={nonce}]]")
     place.arm(victim, "pause")
     with address_of(platform, victim, way) as base_url:
         async with raw_reader(base_url) as client:

@@ -20,7 +20,7 @@ from aula_devstack.testing.tcp_proxy import TcpProxy, tcp_proxy
 
 EARLY = Place(P3.phase, "chunk", 10)
 # the provider is far ahead of the failpoints, so that nothing waits for it
-QUICK = "Tell me a story. [[tokens=60]] [[pace=5]]"
+QUICK = "Tell me a story. [[tokens=60]] [[pace=1]]"
 # still being told when the sleeper wakes
 LONG = "Tell me a long story. [[tokens=600]] [[pace=40]]"
 # dearer by its usage, which the sleeper alone knows, than by an estimate of its text

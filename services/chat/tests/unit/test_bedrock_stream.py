@@ -139,10 +139,17 @@ async def test_a_stall_after_a_consumer_took_its_time_ends_at_the_idle_deadline(
     assert raised.value.reason is ProviderReason.STALLED
 
 
-async def test_deltas_that_come_together_are_one() -> None:
-    assert await all_of(
-        text_frame("a") + text_frame("b"), text_frame("c") + STOP, exception_frame("x", {})
-    ) == [TextDelta("ab"), TextDelta("c"), Finish(FinishReason.STOP)]
+@pytest.mark.parametrize(("delta_every", "shown"), [(0, ["a", "b", "c"]), (0.001, ["ab", "c"])])
+async def test_deltas_that_come_together_are_one_unless_each_is_wanted(
+    delta_every: float, shown: list[str]
+) -> None:
+    pieces = (text_frame("a") + text_frame("b"), text_frame("c") + STOP)
+    deadline = asyncio.get_running_loop().time() + 5
+    stream = ConverseStream(
+        Body(*pieces), first_deadline=deadline, idle_timeout=5, delta_every=delta_every
+    )
+    *deltas, _ = [event async for event in stream.events()]
+    assert deltas == [TextDelta(text) for text in shown]
 
 
 async def test_after_the_first_delta_the_body_is_read_at_intervals_only() -> None:
@@ -164,10 +171,15 @@ async def test_after_the_first_delta_the_body_is_read_at_intervals_only() -> Non
     assert min(pauses[1:]) > 0.095
 
 
-async def test_what_came_before_an_exception_is_shown() -> None:
+@pytest.mark.parametrize(("delta_every", "shown"), [(0, ["a", "b"]), (0.001, ["ab"])])
+async def test_what_came_before_an_exception_is_shown(delta_every: float, shown: list[str]) -> None:
     failed = exception_frame("throttlingException", {})
-    events = read(text_frame("a") + text_frame("b") + failed)
-    assert await anext(events) == TextDelta("ab")
+    deadline = asyncio.get_running_loop().time() + 5
+    events = ConverseStream(
+        Body(text_frame("a") + text_frame("b") + failed),
+        first_deadline=deadline, idle_timeout=5, delta_every=delta_every,
+    ).events()  # fmt: skip
+    assert [await anext(events) for _ in shown] == [TextDelta(text) for text in shown]
     with pytest.raises(ProviderInterruptedError):
         await anext(events)
 

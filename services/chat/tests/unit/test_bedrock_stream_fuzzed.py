@@ -102,9 +102,11 @@ def _translated(event: dict[str, Any]) -> list[ModelEvent]:
     return []
 
 
-async def ours(pieces: list[bytes]) -> Told:
+async def ours(pieces: list[bytes], *, delta_every: float = 0) -> Told:
     told: list[ModelEvent] = []
-    stream = ConverseStream(Content(pieces), first_deadline=1e12, idle_timeout=1e12)
+    stream = ConverseStream(
+        Content(pieces), first_deadline=1e12, idle_timeout=1e12, delta_every=delta_every
+    )
     try:
         async for event in stream.events():
             told.append(event)  # noqa: PERF401 - what came before an error counts
@@ -163,7 +165,8 @@ async def compare(seed: int, answers: int) -> Counter[str]:
         if any(isinstance(event, Finish) for event in told):
             reason = None  # the text is whole: what breaks after it costs the usage alone
         note = f"{SEED_VARIABLE}={seed}, answer {number}, {end}: {json.dumps(data.hex()[:4000])}"
-        shown, our_reason = await ours(list(pieces))
+        assert await ours(list(pieces)) == (told, reason), note
+        shown, our_reason = await ours(list(pieces), delta_every=1e-9)
         assert (joined(shown), our_reason) == (joined(told), reason), note
         tally["pieces"] += len(pieces)
         tally["events"] += len(told)

@@ -61,7 +61,8 @@ class ConverseStream:
     `first_deadline` is the event loop's time by which text must have come; after it no wait may
     exceed `idle_timeout` seconds. Both cover every byte, so that a trickle of half a frame does not
     count as an event. Once text has come, the body is read every `delta_every` seconds at most:
-    what came meanwhile is one delta, so that haste costs no more than a reader can see.
+    what came meanwhile is one delta, so that haste costs no more than a reader can see. At 0 each
+    delta is one by itself.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class ConverseStream:
             self._body.set_exception(TimeoutError())
 
     def _events_in(self, data: bytes) -> Iterator[ModelEvent]:
-        """What these bytes complete. Deltas that came together are one.
+        """What these bytes complete. Deltas that came together are one, if any ever are.
 
         Raises what an exception among the frames stands for, or CorruptFrameError, after all that
         came before it.
@@ -158,6 +159,8 @@ class ConverseStream:
                 match frame.name:
                     case "contentBlockDelta":
                         texts.append(self._mender.feed(_text(frame.payload)))
+                        if not self._delta_every:
+                            yield from _delta(texts)
                     case "messageStop":
                         texts.append(self._mender.finish())
                         yield from _delta(texts)
