@@ -197,7 +197,7 @@ async def test_after_the_replay_time(
     platform: Platform, people: People, cell: Begin, tmp_path: Path
 ) -> None:
     now, scene = cell("resume from every number", "P7 replay time over"), await Scene.set(people)
-    owner = platform.add_replica("chat", environment={"REPLAY_SECONDS": "1"})
+    owner = platform.add_replica("chat", environment={"REPLAY_SECONDS": "1", "CHUNK_SECONDS": "0"})
     try:
         answer = Answer(scene, owner=owner.url, other=platform.chat.url)
         await answer.read(resuming=False)
