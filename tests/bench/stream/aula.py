@@ -64,6 +64,7 @@ class Aula:
                     # the endpoint holds its answers until all are open
                     "PROVIDER_FIRST_TEXT_SECONDS": "120",
                     "PROVIDER_IDLE_SECONDS": "120",
+                    "MAX_STREAMING_DURATION": "600",  # the first waits for the last to be open
                 }
             },
             pace_ms=0,
