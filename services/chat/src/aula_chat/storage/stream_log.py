@@ -56,17 +56,16 @@ def _keys_of_an_append(stream_id: str) -> tuple[bytes, ...]:
 
 
 class RedisStreamLog:
-    """StreamLog over Redis streams; it is away when a write takes longer than `timeout` s."""
+    """StreamLog over Redis streams; the client needs no deadlines, as each operation has one."""
 
-    def __init__(self, redis: Redis | RedisCluster, *, timeout: float = _TIMEOUT_SECONDS) -> None:
+    def __init__(self, redis: Redis | RedisCluster) -> None:
         self._redis = redis
-        self._timeout = timeout
         self._append_sha = sha1(_APPEND.encode(), usedforsecurity=False).hexdigest()
         self._raise = redis.register_script(_RAISE_FENCE)
 
     async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer]:
         """Append to many logs in one round trip; one's refusal does not touch another."""
-        async with redis_deadline(self._timeout):
+        async with redis_deadline(_TIMEOUT_SECONDS):
             answers = await self._run("EVALSHA", self._append_sha, appends)
             unknown = [index for index, one in enumerate(answers) if isinstance(one, NoScriptError)]
             if unknown:
@@ -104,7 +103,7 @@ class RedisStreamLog:
     async def read(self, positions: Mapping[str, int]) -> dict[str, list[bytes]]:
         """The frames after each position, by stream, in one round trip."""
         async with (
-            redis_deadline(max(self._timeout, _READING_SECONDS)),
+            redis_deadline(_READING_SECONDS),
             self._redis.pipeline(transaction=False) as pipeline,
         ):
             for stream_id, position in positions.items():
@@ -122,18 +121,18 @@ class RedisStreamLog:
 
     async def raise_fence(self, stream_id: str, fence: int, *, ttl_seconds: int) -> None:
         """Refuse appends under lower fences from now on."""
-        async with redis_deadline(self._timeout):
+        async with redis_deadline(_TIMEOUT_SECONDS):
             await self._raise(keys=[_key(stream_id, "fence")], args=[fence, ttl_seconds])
 
     async def ask_stop(self, stream_id: str, *, ttl_seconds: int) -> None:
         """Have the next append's answer say that a stop was asked for."""
-        async with redis_deadline(self._timeout):
+        async with redis_deadline(_TIMEOUT_SECONDS):
             await self._redis.set(_key(stream_id, "stop"), 1, ex=ttl_seconds)
 
     async def delete(self, stream_ids: Sequence[str]) -> None:
         """Forget the frames of these; their fences stay, so that no sleeper writes them again."""
         async with (
-            redis_deadline(self._timeout),
+            redis_deadline(_TIMEOUT_SECONDS),
             self._redis.pipeline(transaction=False) as pipeline,
         ):
             for stream_id in stream_ids:
