@@ -31,7 +31,7 @@ class Owner:
     def lost(self) -> tuple[bool, float]:
         """Whether the stream is lost here, and how often that was counted."""
         counted = shown(self.metrics, "fences_lost_total", where="renewal")
-        return self.live.fenced.is_set(), counted
+        return self.live.fenced, counted
 
     async def end(self) -> None:
         ended = outcome()
@@ -116,8 +116,8 @@ async def test_of_many_that_are_renewed_together_each_hears_of_itself(
     await owner.leases.look(lives)
 
     assert [live.lease_valid for live in lives] == [True, True, False, False]
-    assert [live.stop_asked.is_set() for live in lives] == [False, True, False, False]
-    assert [live.fenced.is_set() for live in lives] == [False, False, True, False]
+    assert [live.stop_asked for live in lives] == [False, True, False, False]
+    assert [live.fenced for live in lives] == [False, False, True, False]
     texts = {one["_id"]: one.get("checkpoint") async for one in store["streams"].find()}
     assert texts[fine.stream.id] == {"text": "Well then", "number": 0}
     assert texts[stopped.stream.id] is not None  # stopping takes a while

@@ -95,7 +95,7 @@ async def house(deadline: float = AT_ONCE) -> AsyncIterator[House]:
 
 
 async def ends_when_interrupted(live: LiveStream) -> None:
-    await live.interrupt_asked.wait()
+    await until(lambda: live.interrupt_asked)
     end(live)
 
 
@@ -114,7 +114,7 @@ async def test_a_stream_that_ends_by_itself_is_neither_interrupted_nor_given_up(
 
         live = it.start(ends)
         await it.drain()
-        assert not live.interrupt_asked.is_set()
+        assert not live.interrupt_asked
         assert (it.told, it.given_up) == (["sent away"], [])
 
 
@@ -134,8 +134,8 @@ async def test_what_can_not_be_ended_is_given_up_with_all_of_its_text_and_reader
         assert it.given_up == [
             ("own_here", [(hanging.stream.id, Checkpoint(text="half", number=1))])
         ]
-        assert (hanging.view.abandoned, hanging.fenced.is_set()) == (True, True)
-        assert (ended.view.abandoned, ended.fenced.is_set()) == (False, False)
+        assert (hanging.view.abandoned, hanging.fenced) == (True, True)
+        assert (ended.view.abandoned, ended.fenced) == (False, False)
         assert it.told == ["sent away", "recoveries stopped"]
 
 
@@ -165,7 +165,7 @@ async def test_a_request_that_began_before_may_still_start_its_stream() -> None:
         assert not draining.done()
         release.set()
         await draining
-        assert (live.interrupt_asked.is_set(), it.given_up) == (False, [])
+        assert (live.interrupt_asked, it.given_up) == (False, [])
 
 
 async def test_a_stream_that_was_admitted_and_comes_after_the_interruption_is_interrupted() -> None:

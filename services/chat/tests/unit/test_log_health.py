@@ -130,7 +130,7 @@ async def test_a_fence_lost_in_an_append_is_counted_once() -> None:
     async with open_desk() as desk:
         await desk.log.raise_fence(desk.live.stream.id, 2, ttl_seconds=60)
         desk.say("a")
-        await until(desk.live.fenced.is_set)
+        await until(lambda: desk.live.fenced)
         desk.say("b")
         lost = {place: shown(desk.metrics, "fences_lost_total", where=place) for place in LOSSES}
         assert lost == {**dict.fromkeys(LOSSES, 0), "append": 1}
@@ -140,5 +140,5 @@ async def test_a_log_that_was_never_written_here_is_a_lost_fence() -> None:
     async with open_desk() as desk:
         desk.log.entries[desk.live.stream.id] = [(9, b"")]
         desk.say("a")
-        await until(desk.live.fenced.is_set)
+        await until(lambda: desk.live.fenced)
         assert shown(desk.metrics, "fences_lost_total", where="append") == 1

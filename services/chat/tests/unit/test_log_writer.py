@@ -137,8 +137,7 @@ async def test_a_sleeper_asks_before_it_writes_and_learns_that_it_lost() -> None
         desk.clock.advance(31)
         desk.taken = True
         desk.say("late")
-        async with asyncio.timeout(5):
-            await desk.live.fenced.wait()
+        await until(lambda: desk.live.fenced)
         assert not any(desk.log.batches)
         assert desk.live.view.released == 0
         assert [b"reconnect" in data async for data in follow(desk.live.view)] == [True]
@@ -150,8 +149,7 @@ async def test_a_higher_fence_in_the_log_ends_the_writing() -> None:
         await desk.logged(1)
         await desk.log.raise_fence(desk.live.stream.id, 2, ttl_seconds=60)
         desk.say("b")
-        async with asyncio.timeout(5):
-            await desk.live.fenced.wait()
+        await until(lambda: desk.live.fenced)
         assert desk.numbers() == [1]
         assert desk.live.view.released == 1
 
@@ -160,16 +158,14 @@ async def test_a_log_that_holds_what_was_never_written_here_is_no_longer_ours() 
     async with open_desk() as desk:
         desk.log.entries[desk.live.stream.id] = [(9, b"")]
         desk.say("a")
-        async with asyncio.timeout(5):
-            await desk.live.fenced.wait()
+        await until(lambda: desk.live.fenced)
 
 
 async def test_the_answer_to_an_append_tells_of_a_stop() -> None:
     async with open_desk() as desk:
         await desk.log.ask_stop(desk.live.stream.id, ttl_seconds=60)
         desk.say("a")
-        async with asyncio.timeout(5):
-            await desk.live.stop_asked.wait()
+        await until(lambda: desk.live.stop_asked)
 
 
 async def test_an_unexpected_failure_does_not_end_the_writer() -> None:

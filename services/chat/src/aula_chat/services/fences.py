@@ -16,7 +16,7 @@ class Fences:
 
     def lose(self, live: LiveStream, place: LossPlace) -> None:
         """Let go of a stream that another process has taken."""
-        if not live.fenced.is_set():
+        if not live.fenced:
             self.count(place)
         live.lose()
 

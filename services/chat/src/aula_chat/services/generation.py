@@ -63,7 +63,7 @@ class Generator:
     async def run(self, live: LiveStream, conversation: Conversation) -> None:
         """Write the answer to its end, whatever happens; returns when it is stored and told.
 
-        The stream's `interrupt_asked`, which the end of the process sets, ends it as interrupted.
+        A stream that is interrupted, as it is by the end of the process, ends as such.
         """
         stream, answer = live.stream, live.answer
         self._emit(
@@ -100,35 +100,28 @@ class Generator:
         self, live: LiveStream, answer: Answer, conversation: Conversation
     ) -> Outcome:
         """Generate until the answer is whole, or stopped, or broken off."""
-        generating = asyncio.create_task(
-            self._generate(live, answer, conversation), name="ask a model"
-        )
-        ends = (live.stop_asked, live.interrupt_asked, live.fenced)
-        tasks = [generating, *(asyncio.create_task(end.wait(), name="watch") for end in ends)]
+        error: Exception | None = None
         try:
-            done, _ = await asyncio.wait(
-                tasks, timeout=self._max_duration, return_when=asyncio.FIRST_COMPLETED
-            )
+            async with live.generating(self._max_duration) as generating:
+                await self._generate(live, answer, conversation)
         except asyncio.CancelledError:
-            if live.fenced.is_set():
+            if live.fenced:
                 raise
             return self._broken(answer, StreamCode.INTERRUPTED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if live.fenced.is_set():
+        except Exception as raised:  # noqa: BLE001 - whatever it was, what was shown is kept
+            error = raised
+        if live.fenced:
             raise FenceLostError
-        if generating in done:
-            return self._ended(live, answer, generating.exception())
-        if live.stop_asked.is_set():
+        if error is None or not generating.expired():
+            return self._ended(live, answer, error)
+        if live.stop_asked:
             return replace(
                 self._broken(answer, None), status=MessageStatus.STOPPED, finish_reason="stopped"
             )
-        interrupted = live.interrupt_asked.is_set()
-        return self._broken(answer, StreamCode.INTERRUPTED if interrupted else StreamCode.TIMEOUT)
+        code = StreamCode.INTERRUPTED if live.interrupt_asked else StreamCode.TIMEOUT
+        return self._broken(answer, code)
 
-    def _ended(self, live: LiveStream, answer: Answer, error: BaseException | None) -> Outcome:
+    def _ended(self, live: LiveStream, answer: Answer, error: Exception | None) -> Outcome:
         if error is None:
             return Outcome(
                 status=MessageStatus.COMPLETE,

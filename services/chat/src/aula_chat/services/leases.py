@@ -58,7 +58,7 @@ class Leases:
                 _log.warning("checkpoint not stored", streams=len(batch))
 
     def _is_due(self, live: LiveStream) -> bool:
-        if live.fenced.is_set():
+        if live.fenced:
             return False
         every = self._checkpoint_every
         if live.view.degraded:
@@ -101,7 +101,7 @@ class Leases:
             return
         live.lease_ends = ends
         if stop_asked:
-            live.stop_asked.set()
+            live.ask_stop()
 
     async def _freed_by_us(self, live: LiveStream) -> bool:
         """Whether the stream has ended under our own fence, of which we may not know yet."""

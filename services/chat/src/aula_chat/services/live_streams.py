@@ -1,6 +1,8 @@
 """The streams that this process generates."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from prometheus_client import Gauge
 
@@ -43,6 +45,8 @@ class LiveStream:
     moment of this process's monotonic clock before which no other process can have taken it, and
     `renewed_at` when its renewal was last asked for.
     `behind_since` is when the oldest event was made that is not acknowledged, while there is one.
+    `fenced`: another process has taken it. `stop_asked`, `interrupt_asked`: somebody, or the end of
+    this process, wants it to end.
     """
 
     def __init__(self, stream: Stream, *, clock: Clock, lease_ends: float) -> None:
@@ -55,11 +59,12 @@ class LiveStream:
         self.behind_since = 0.0
         self.syncing = False
         self.retired = False
-        self.fenced = asyncio.Event()
-        self.stop_asked = asyncio.Event()
-        self.interrupt_asked = asyncio.Event()
+        self.fenced = False
+        self.stop_asked = False
+        self.interrupt_asked = False
         self.task: asyncio.Task[None] | None = None
         self._clock = clock
+        self._generation: asyncio.Timeout | None = None
 
     @property
     def unlogged(self) -> bool:
@@ -74,7 +79,7 @@ class LiveStream:
     @property
     def lease_valid(self) -> bool:
         """Whether this process still owns the stream for certain; nobody takes an ended one."""
-        if self.fenced.is_set():
+        if self.fenced:
             return False
         return not self.stream.live or self._clock.monotonic() < self.lease_ends
 
@@ -101,10 +106,37 @@ class LiveStream:
         """The frames after what is logged, in one piece."""
         return self.view.frames.joined(self.logged, len(self.view.frames))
 
+    def ask_stop(self) -> None:
+        """Somebody has seen enough."""
+        self.stop_asked = True
+        self._cut()
+
+    def interrupt(self) -> None:
+        """This process is about to end."""
+        self.interrupt_asked = True
+        self._cut()
+
     def lose(self) -> None:
         """Another process has taken the stream: nothing more leaves this one."""
-        self.fenced.set()
+        self.fenced = True
+        self._cut()
         self.view.abandon()
+
+    @asynccontextmanager
+    async def generating(self, longest: float) -> AsyncGenerator[asyncio.Timeout]:
+        """Cut the block by TimeoutError when the stream is to end, or after `longest` seconds."""
+        async with asyncio.timeout(longest) as generation:
+            self._generation = generation
+            if self.fenced or self.stop_asked or self.interrupt_asked:
+                self._cut()
+            try:
+                yield generation
+            finally:
+                self._generation = None
+
+    def _cut(self) -> None:
+        if self._generation is not None and not self._generation.expired():
+            self._generation.reschedule(0)
 
 
 class LiveStreams:
@@ -169,13 +201,13 @@ class LiveStreams:
         """Make a stream known to readers of this process."""
         self._streams[live.stream.id] = live
         if self._closed:
-            live.interrupt_asked.set()
+            live.interrupt()
 
     def interrupt(self) -> None:
         """Have all end as interrupted, those too that were admitted and are not added yet."""
         self._closed = True
         for live in self.unfinished():
-            live.interrupt_asked.set()
+            live.interrupt()
 
     def retire(self, live: LiveStream) -> None:
         """Forget an ended stream in a while."""

@@ -82,7 +82,7 @@ class LogWriter:
 
         A retired stream's does not: by now it is shown from the stored message everywhere.
         """
-        waits = live.unlogged and not live.fenced.is_set() and not live.retired
+        waits = live.unlogged and not live.fenced and not live.retired
         if not waits:
             self._health.forget(live)
         return waits
@@ -143,7 +143,7 @@ class LogWriter:
         self, live: LiveStream, append: LogAppend, answer: LogAnswer, asked_at: float
     ) -> None:
         if answer.stop_asked:
-            live.stop_asked.set()
+            live.ask_stop()
         if answer.fenced:
             _log.warning("fenced off by the log", stream=live.stream.id)
             self._fences.lose(live, LossPlace.APPEND)
@@ -183,7 +183,7 @@ class LogWriter:
         except UnavailableError:
             await asyncio.sleep(self._pause)
         else:
-            if known_top is not None and not live.fenced.is_set():
+            if known_top is not None and not live.fenced:
                 self._adopt(live, known_top)
         finally:
             live.syncing = False

@@ -235,7 +235,7 @@ class Streams:
         if stream is None:
             raise NothingStreamsError
         if (live := self._live.find(stream.id)) is not None:
-            live.stop_asked.set()
+            live.ask_stop()
             return stream
         try:
             await self._log.ask_stop(stream.id, ttl_seconds=int(self._leases.seconds) + 1)
