@@ -29,14 +29,16 @@ class Replies(monitoring.CommandListener):
 
     seen: list[Reply] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
+    _asked: dict[int, str] = field(default_factory=dict)
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         self.sent.append(dict(event.command))
+        self._asked[event.request_id] = str(event.command[event.command_name])
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         cursor = event.reply.get("cursor", {})
         batch = cursor.get("firstBatch", cursor.get("nextBatch", []))
-        collection = str(self.sent[-1].get(event.command_name))
+        collection = self._asked.pop(event.request_id)  # others may be asked for at the same time
         size = sum(len(bson.encode(document)) for document in batch)
         self.seen.append(Reply(event.command_name, collection, len(batch), size))
 
