@@ -32,7 +32,7 @@ class StreamSettings(Block):
     provider_first_text_seconds: float = Field(default=20, gt=0)
     provider_idle_seconds: float = Field(default=30, gt=0)
     chunk_seconds: float = Field(
-        default=0.05, ge=0, le=1, description="Between two chunks of an answer, at least."
+        default=0.05, ge=0, le=1, description="Between two reads of an answer; 0: each delta alone."
     )
     max_streams_per_process: int = Field(default=500, ge=1)
     reader_buffer_bytes: int = Field(

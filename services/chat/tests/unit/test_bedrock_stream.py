@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from aula_chat.clients.bedrock_stream import ConverseStream
+from aula_chat.clients.pacer import Pacer
 from aula_chat.domain.language_models import (
     Finish,
     FinishReason,
@@ -28,8 +29,11 @@ class Body:
         self._pieces = list(pieces)
         self._exception: BaseException | None = None
         self._broken = asyncio.Event()
+        self.paused = False
+        self.pauses = 0
 
     async def readany(self) -> bytes:
+        assert not self.paused
         piece = self._pieces.pop(0) if self._pieces else b""
         if piece is None:
             await self._broken.wait()
@@ -42,6 +46,13 @@ class Body:
     def set_exception(self, exc: BaseException) -> None:
         self._exception = exc
         self._broken.set()
+
+    def pause_reading(self) -> None:
+        self.paused = True
+        self.pauses += 1
+
+    def resume_reading(self) -> None:
+        self.paused = False
 
 
 async def read(
@@ -139,20 +150,18 @@ async def test_a_stall_after_a_consumer_took_its_time_ends_at_the_idle_deadline(
     assert raised.value.reason is ProviderReason.STALLED
 
 
-@pytest.mark.parametrize(("delta_every", "shown"), [(0, ["a", "b", "c"]), (0.001, ["ab", "c"])])
+@pytest.mark.parametrize(("pacer", "shown"), [(None, ["a", "b", "c"]), (Pacer(0.001), ["ab", "c"])])
 async def test_deltas_that_come_together_are_one_unless_each_is_wanted(
-    delta_every: float, shown: list[str]
+    pacer: Pacer | None, shown: list[str]
 ) -> None:
     pieces = (text_frame("a") + text_frame("b"), text_frame("c") + STOP)
     deadline = asyncio.get_running_loop().time() + 5
-    stream = ConverseStream(
-        Body(*pieces), first_deadline=deadline, idle_timeout=5, delta_every=delta_every
-    )
+    stream = ConverseStream(Body(*pieces), first_deadline=deadline, idle_timeout=5, pacer=pacer)
     *deltas, _ = [event async for event in stream.events()]
     assert deltas == [TextDelta(text) for text in shown]
 
 
-async def test_after_the_first_delta_the_body_is_read_at_intervals_only() -> None:
+async def test_between_the_first_delta_and_the_finish_the_body_is_read_at_intervals_only() -> None:
     loop = asyncio.get_running_loop()
     read_at: list[float] = []
 
@@ -162,22 +171,25 @@ async def test_after_the_first_delta_the_body_is_read_at_intervals_only() -> Non
             return await super().readany()
 
     pieces = [event_frame("messageStart", {"role": "assistant"}), *map(text_frame, "abc"), STOP]
-    stream = ConverseStream(
-        Watched(*pieces), first_deadline=loop.time() + 5, idle_timeout=5, delta_every=0.1
-    )
-    assert len([event async for event in stream.events()]) == 4
+    body = Watched(*pieces, usage({"inputTokens": 1, "outputTokens": 1}))
+    stream = ConverseStream(body, first_deadline=loop.time() + 5, idle_timeout=5, pacer=Pacer(0.1))
+    assert len([event async for event in stream.events()]) == 5
     pauses = [later - earlier for earlier, later in pairwise(read_at)]
     assert pauses[0] < 0.05, "the first delta waits for nothing"
-    assert min(pauses[1:]) > 0.095
+    assert min(pauses[1:4]) > 0.095
+    assert max(pauses[4:]) < 0.05, "nor does what comes after the last one"
+    assert body.pauses == 3
 
 
-@pytest.mark.parametrize(("delta_every", "shown"), [(0, ["a", "b"]), (0.001, ["ab"])])
-async def test_what_came_before_an_exception_is_shown(delta_every: float, shown: list[str]) -> None:
+@pytest.mark.parametrize(("pacer", "shown"), [(None, ["a", "b"]), (Pacer(0.001), ["ab"])])
+async def test_what_came_before_an_exception_is_shown(
+    pacer: Pacer | None, shown: list[str]
+) -> None:
     failed = exception_frame("throttlingException", {})
     deadline = asyncio.get_running_loop().time() + 5
     events = ConverseStream(
         Body(text_frame("a") + text_frame("b") + failed),
-        first_deadline=deadline, idle_timeout=5, delta_every=delta_every,
+        first_deadline=deadline, idle_timeout=5, pacer=pacer,
     ).events()  # fmt: skip
     assert [await anext(events) for _ in shown] == [TextDelta(text) for text in shown]
     with pytest.raises(ProviderInterruptedError):

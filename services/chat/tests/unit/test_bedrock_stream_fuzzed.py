@@ -19,6 +19,7 @@ from botocore.session import Session
 
 from aula_chat.clients import bedrock_errors
 from aula_chat.clients.bedrock_stream import ConverseStream
+from aula_chat.clients.pacer import Pacer
 from aula_chat.domain.language_models import (
     Finish,
     FinishReason,
@@ -75,6 +76,12 @@ class Content:
     def set_exception(self, exc: BaseException) -> None:
         raise AssertionError("no deadline passes here") from exc
 
+    def pause_reading(self) -> None:
+        """Nothing comes of itself."""
+
+    def resume_reading(self) -> None:
+        """Likewise."""
+
 
 async def theirs(pieces: list[bytes]) -> Told:
     raw = SimpleNamespace(content=Content(pieces))
@@ -102,11 +109,9 @@ def _translated(event: dict[str, Any]) -> list[ModelEvent]:
     return []
 
 
-async def ours(pieces: list[bytes], *, delta_every: float = 0) -> Told:
+async def ours(pieces: list[bytes], *, pacer: Pacer | None = None) -> Told:
     told: list[ModelEvent] = []
-    stream = ConverseStream(
-        Content(pieces), first_deadline=1e12, idle_timeout=1e12, delta_every=delta_every
-    )
+    stream = ConverseStream(Content(pieces), first_deadline=1e12, idle_timeout=1e12, pacer=pacer)
     try:
         async for event in stream.events():
             told.append(event)  # noqa: PERF401 - what came before an error counts
@@ -166,7 +171,7 @@ async def compare(seed: int, answers: int) -> Counter[str]:
             reason = None  # the text is whole: what breaks after it costs the usage alone
         note = f"{SEED_VARIABLE}={seed}, answer {number}, {end}: {json.dumps(data.hex()[:4000])}"
         assert await ours(list(pieces)) == (told, reason), note
-        shown, our_reason = await ours(list(pieces), delta_every=1e-9)
+        shown, our_reason = await ours(list(pieces), pacer=Pacer(1e-9))
         assert (joined(shown), our_reason) == (joined(told), reason), note
         tally["pieces"] += len(pieces)
         tally["events"] += len(told)

@@ -17,6 +17,7 @@ from aula_chat.clients import bedrock_errors as errors
 from aula_chat.clients.aws_session import lean_session
 from aula_chat.clients.bedrock_request import converse_request
 from aula_chat.clients.bedrock_stream import ConverseStream
+from aula_chat.clients.pacer import Pacer
 from aula_chat.domain.language_models import (
     ModelEvent,
     Prompt,
@@ -44,8 +45,8 @@ class BedrockModel:
     another.
 
     Durations are seconds. An attempt must connect within `connect_timeout` and show text within
-    `first_text_timeout`; later no wait exceeds `idle_timeout`. What comes within `delta_every` of
-    the last delta is one with what comes next. There are at most `attempts`,
+    `first_text_timeout`; later no wait exceeds `idle_timeout`. After its first text an answer is
+    read every `delta_every`; what comes meanwhile is one delta. There are at most `attempts`,
     with pauses that double from 0.2 s to 2 s, each shortened by a random part, and none begins
     later than `start_deadline` after the first did. At most `max_connections` streams run at once;
     further ones wait, within their own deadlines.
@@ -93,7 +94,7 @@ class BedrockModel:
         self._clock = clock
         self._first_text_timeout = first_text_timeout
         self._idle_timeout = idle_timeout
-        self._delta_every = delta_every
+        self._pacer = Pacer(delta_every) if delta_every else None
         self._start_deadline = start_deadline
         self._attempts = attempts
         self._breaker_failures = breaker_failures
@@ -162,10 +163,10 @@ class BedrockModel:
         answered = False
         try:
             stream = ConverseStream(
-                _Body(raw.content),
+                _Body(raw),
                 first_deadline=deadline,
                 idle_timeout=self._idle_timeout,
-                delta_every=self._delta_every,
+                pacer=self._pacer,
             )
             async with aclosing(stream.events()) as events:
                 async for event in events:
@@ -194,12 +195,13 @@ class BedrockModel:
 class _Body:
     """aiohttp's body of an answer. What had come before it broke off is read first.
 
-    aiohttp drops that, which is much where the body is read at intervals only.
+    aiohttp drops that. Its reading is paused past aiohttp, which does so for its own reasons too.
     """
 
-    def __init__(self, content: aiohttp.StreamReader) -> None:
-        self._content = content
-        self.set_exception = content.set_exception
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._content = response.content
+        self.set_exception = response.content.set_exception
 
     async def readany(self) -> bytes:
         try:
@@ -208,6 +210,19 @@ class _Body:
             if came := self._content._read_nowait(-1):  # noqa: SLF001 - the public one raises too
                 return came
             raise
+
+    def pause_reading(self) -> None:
+        if (transport := self._transport()) is not None:
+            transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if (transport := self._transport()) is not None:
+            transport.resume_reading()
+
+    def _transport(self) -> asyncio.Transport | None:
+        """None when all has come, or the connection is lost."""
+        connection = self._response.connection
+        return None if connection is None else connection.transport
 
 
 def _check(breaker: CircuitBreaker) -> None:

@@ -11,6 +11,7 @@ import structlog
 
 from aula_chat.clients import bedrock_errors as errors
 from aula_chat.clients.bedrock_frames import CorruptFrameError, FrameDecoder
+from aula_chat.clients.pacer import Pacer
 from aula_chat.clients.surrogates import SurrogateMender
 from aula_chat.domain.language_models import (
     Finish,
@@ -36,12 +37,17 @@ logger = structlog.get_logger()
 class Body(Protocol):
     """What is read of aiohttp's response.
 
-    `readany` gives what has come, b"" at the end; after `set_exception` it raises that.
+    `readany` gives what has come, b"" at the end; after `set_exception` it raises that. While its
+    reading is paused, what comes is left to the kernel.
     """
 
     async def readany(self) -> bytes: ...
 
     def set_exception(self, exc: BaseException) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
 
 
 class _Delta(msgspec.Struct):
@@ -60,20 +66,20 @@ class ConverseStream:
 
     `first_deadline` is the event loop's time by which text must have come; after it no wait may
     exceed `idle_timeout` seconds. Both cover every byte, so that a trickle of half a frame does not
-    count as an event. Once text has come, the body is read every `delta_every` seconds at most:
-    what came meanwhile is one delta, so that haste costs no more than a reader can see. At 0 each
-    delta is one by itself.
+    count as an event. Once text has come, the body is read at the moments of the `pacer` only:
+    what came meanwhile is one delta, so that haste costs no more than a reader can see. Without a
+    pacer each delta is one by itself.
     """
 
     def __init__(
-        self, body: Body, *, first_deadline: float, idle_timeout: float, delta_every: float = 0.0
+        self, body: Body, *, first_deadline: float, idle_timeout: float, pacer: Pacer | None = None
     ) -> None:
         self._body = body
         self._loop = asyncio.get_running_loop()
         self._deadline = first_deadline
         self._idle_timeout = idle_timeout
-        self._delta_every = delta_every
-        self._read_at = 0.0
+        self._pacer = pacer
+        self._moment: float | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._waiting = False
         self._decoder = FrameDecoder()
@@ -110,7 +116,10 @@ class ConverseStream:
     async def _read(self) -> bytes:
         """The next bytes; none at the end of the body."""
         if self._shown:
-            await self._pause()
+            if self._pacer is not None and not self._finished:
+                self._body.pause_reading()  # nothing wakes the process for what can wait
+                self._moment = await self._pacer.pause(self._moment)
+                self._body.resume_reading()
             if self._progressed:
                 self._deadline = self._loop.time() + self._idle_timeout
                 self._progressed = False
@@ -118,16 +127,9 @@ class ConverseStream:
             self._set_alarm()
         self._waiting = True
         try:
-            data = await self._body.readany()
+            return await self._body.readany()
         finally:
             self._waiting = False
-        self._read_at = self._loop.time()
-        return data
-
-    async def _pause(self) -> None:
-        early = self._read_at + self._delta_every - self._loop.time()
-        if early > 0:
-            await asyncio.sleep(early)
 
     def _set_alarm(self) -> None:
         # one for many waits: it rings at the first's deadline, and is then set to the last's
@@ -159,7 +161,7 @@ class ConverseStream:
                 match frame.name:
                     case "contentBlockDelta":
                         texts.append(self._mender.feed(_text(frame.payload)))
-                        if not self._delta_every:
+                        if self._pacer is None:
                             yield from _delta(texts)
                     case "messageStop":
                         texts.append(self._mender.finish())

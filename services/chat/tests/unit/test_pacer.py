@@ -1,0 +1,64 @@
+"""The common moments at which answers are read."""
+
+import asyncio
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from aula_chat.clients.pacer import Pacer
+
+EVERY = 0.02
+
+
+async def together(pacer: Pacer, *lasts: float | None) -> list[float]:
+    return list(await asyncio.gather(*(pacer.pause(last) for last in lasts)))
+
+
+async def test_who_pauses_meanwhile_joins_the_moment_that_is_next() -> None:
+    now = asyncio.get_running_loop().time()
+    pacer = Pacer(EVERY)
+    moments = await together(pacer, None, None, None)
+    assert len(set(moments)) == 1
+    assert now < moments[0] <= asyncio.get_running_loop().time()
+
+
+async def test_who_was_woken_together_stays_together_at_equal_distances() -> None:
+    pacer = Pacer(EVERY)
+    first = await together(pacer, None, None)
+    second = await together(pacer, *first, None)
+    assert second == [first[0] + EVERY] * 3
+
+
+async def test_a_group_has_no_more_than_a_process_can_serve_at_once() -> None:
+    pacer = Pacer(EVERY, most=2)
+    counts = Counter(await together(pacer, *[None] * 9))
+    assert sorted(counts.values()) == [1, 2, 2, 2, 2]
+    distances = [later - earlier for earlier, later in pairwise(sorted(counts))]
+    assert min(distances) > EVERY / 10, "groups are spread over the interval"
+
+
+@pytest.mark.parametrize("late", [0.0, 3600.0])
+async def test_who_missed_its_moment_joins_another(late: float) -> None:
+    loop = asyncio.get_running_loop()
+    pacer = Pacer(EVERY)
+    waiting = asyncio.create_task(pacer.pause(None))
+    await asyncio.sleep(0)
+    missed = await pacer.pause(loop.time() - EVERY - late)
+    assert missed == await waiting
+    assert missed <= loop.time()
+
+
+async def test_one_that_is_cut_keeps_none_waiting() -> None:
+    pacer = Pacer(EVERY)
+    cut, other = (asyncio.create_task(pacer.pause(None)) for _ in range(2))
+    await asyncio.sleep(0)
+    cut.cancel()
+    assert await other
+    assert cut.cancelled()
+
+
+async def test_nothing_is_kept_of_a_moment_that_has_passed() -> None:
+    pacer = Pacer(EVERY)
+    await together(pacer, None, None)
+    assert not pacer._moments
