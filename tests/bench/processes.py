@@ -1,7 +1,6 @@
 """Processes that benches start, and what a process with its children uses."""
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -49,17 +48,6 @@ class UnderUvicorn(Process):
     def answers(self) -> bool:
         """Whether it serves."""
         return http_status(self.port, self._ready_path) == 200
-
-
-def compile_once(module: str) -> None:
-    """Have a module and all that it imports compiled, as it is where it is deployed.
-
-    A process that compiles them itself, because none may write what it compiles, keeps 15 MB that
-    took no part in its work.
-    """
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
-    words = [sys.executable, "-c", f"import {module}"]
-    subprocess.run(words, check=True, env=environment)  # noqa: S603 - our own interpreter
 
 
 def family_cpu(process: Process) -> float:

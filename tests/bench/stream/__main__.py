@@ -113,11 +113,12 @@ def bench(
         try:
             for contender in everyone:
                 run.warm_up(contender)
+            if chat:
+                quick = run.measure(chat, _QUICK)  # before there were many
             for number in range(rounds):
                 sizes = streams or [*_USUAL, *([] if number else [_MOST])]
                 _measure_round(run, everyone, sizes, number)
             if aula and chat:
-                quick = run.measure(chat, _QUICK)
                 grown = run.growth(aula, chat) if growth else None
         finally:  # Ctrl-C shows what was measured until then
             _print(run.results, quick, grown)

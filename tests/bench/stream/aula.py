@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pymongo
-from bench.processes import compile_once
+from bench.stream import environments
 from bench.stream.contenders import QUESTION, Contender, Endpoint, post
 
 from aula_chat.domain.messages import Message, MessageRole, MessageStatus
@@ -96,7 +96,7 @@ class Aula:
     def start(self) -> None:
         """Bring all up and give everybody credits."""
         parts = self._parts
-        compile_once("aula_chat.main")
+        parts.services["chat"].python = environments.install_chat()
         for server in parts.databases:
             server.spawn()
         wait_all_ready(parts.databases)

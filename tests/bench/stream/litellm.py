@@ -2,12 +2,12 @@
 
 import secrets
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 from bench.processes import RESULTS
+from bench.stream import environments
 
 from aula_devstack.servers.probes import http_status
 from aula_devstack.servers.process import Process
@@ -20,27 +20,24 @@ _COMPILED = _HOME / ".compiled"
 
 def install(report: Callable[[str], None]) -> None:
     """Install and compile the pinned version, once; CalledProcessError if it can't be installed."""
-    python = str(_HOME / "bin" / "python")
     if not _INSTALLED.exists():
         report(f"installing LiteLLM {VERSION} in {_HOME}")
-        _install(python)
+        environments.install(_HOME, f"litellm[proxy]=={VERSION}")
         _INSTALLED.touch()
     if not _COMPILED.exists():  # as chat is: who compiles at its start holds more memory
         report("compiling it")
-        words = [python, "-m", "compileall", "-q", "-j", "0", str(_HOME / "lib")]
+        words = [
+            str(_HOME / "bin" / "python"),
+            "-m",
+            "compileall",
+            "-q",
+            "-j",
+            "0",
+            str(_HOME / "lib"),
+        ]
         # unchecked: some of its templates are no Python
         subprocess.run(words, check=False, stdout=subprocess.DEVNULL)  # noqa: S603 - our own tool
         _COMPILED.touch()
-
-
-def _install(python: str) -> None:
-    uv = str(Path(sys.executable).parent / "uv")
-    package = f"litellm[proxy]=={VERSION}"
-    for words in (
-        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(_HOME)],
-        [uv, "pip", "install", "--quiet", "--python", python, package],
-    ):
-        subprocess.run(words, check=True)  # noqa: S603 - our own tool
 
 
 class LiteLlm(Process):

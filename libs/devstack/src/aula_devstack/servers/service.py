@@ -25,10 +25,12 @@ class Service(Process):
         log_file: Path,
         environment: Mapping[str, str],
         module: str | None = None,
+        python: str = sys.executable,
     ) -> None:
         """`service` is the kind (`chat`), `name` this replica's own (`chat-2`).
 
-        `module`: what to run instead of the service's own main module.
+        `module`: what to run instead of the service's own main module; `python`: the interpreter of
+        the environment that it is installed in.
         """
         super().__init__(
             name=name,
@@ -37,6 +39,7 @@ class Service(Process):
             environment={"HOST": "127.0.0.1", "PORT": str(port), **environment},
         )
         self.service = service
+        self.python = python
         self._module = module or f"aula_{service}.main"
 
     def prepare(self) -> None:
@@ -46,7 +49,7 @@ class Service(Process):
 
     def command(self) -> list[str]:
         """Its main module."""
-        return [sys.executable, "-m", self._module]
+        return [self.python, "-m", self._module]
 
     def answers(self) -> bool:
         """Whether it reports itself ready."""
@@ -72,6 +75,7 @@ class Service(Process):
             log_file=log_file,
             environment={**inherited, **(environment or {})},
             module=module,
+            python=self.python,
         )
 
     def run_command(self, *words: str, stdin: str | None = None, timeout: float = 120.0) -> str:
@@ -79,7 +83,7 @@ class Service(Process):
 
         Raises CommandFailedError. `stdin` never appears in an error.
         """
-        program = Path(sys.executable).parent / self.service
+        program = Path(self.python).parent / self.service
         done = subprocess.run(
             bound_to_this_process([str(program), *words], death_signal=signal.SIGKILL),
             input=stdin or "",
