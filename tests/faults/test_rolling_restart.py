@@ -59,7 +59,7 @@ class Client:
 
     async def check(self, granted: int) -> None:
         """Whole, without gap or repeat; stored as shown; charged once."""
-        assert self.shown.terminal["status"] == "complete"
+        assert self.shown.terminal.get("status") == "complete", self.shown.terminal
         assert self.shown.numbers == list(range(1, len(self.shown.numbers) + 1))
         [_, stored] = await self.student.messages(self.session_id)
         assert stored["content"] == self.shown.text
@@ -97,7 +97,7 @@ async def test_replicas_restarted_in_turn_under_fifty_streams(
         process.terminate()
         ended = await asyncio.to_thread(process.wait_ended, 90)
         now.check("clean end, status 0", ended and process.exit_status == 0)
-        process.start()
+        await asyncio.to_thread(process.start)  # the readers go on meanwhile
     await asyncio.wait_for(asyncio.gather(*reading), 90)
 
     for client, tab in zip(asking, tabs, strict=True):
