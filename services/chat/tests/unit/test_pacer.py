@@ -27,7 +27,8 @@ async def test_who_was_woken_together_stays_together_at_equal_distances() -> Non
     pacer = Pacer(EVERY)
     first = await together(pacer, None, None)
     second = await together(pacer, *first, None)
-    assert second == [first[0] + EVERY] * 3
+    assert second == [pytest.approx(first[0] + EVERY)] * 3
+    assert len(set(second)) == 1
 
 
 async def test_a_group_has_no_more_than_a_process_can_serve_at_once() -> None:
@@ -47,6 +48,18 @@ async def test_who_missed_its_moment_joins_another(late: float) -> None:
     missed = await pacer.pause(loop.time() - EVERY - late)
     assert missed == await waiting
     assert missed <= loop.time()
+
+
+@pytest.mark.parametrize(("others", "intervals"), [(1, 1), (2, 2), (3, 2), (4, 3)])
+async def test_with_more_than_a_process_can_serve_all_pause_longer(
+    others: int, intervals: int
+) -> None:
+    pacer = Pacer(EVERY, rate=2 / EVERY)
+    waiting = [asyncio.create_task(pacer.pause(None)) for _ in range(others)]
+    await asyncio.sleep(0)
+    now = asyncio.get_running_loop().time()
+    assert await pacer.pause(now) == pytest.approx(now + intervals * EVERY, abs=1e-6)
+    await asyncio.gather(*waiting)
 
 
 async def test_one_that_is_cut_keeps_none_waiting() -> None:

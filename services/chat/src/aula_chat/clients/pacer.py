@@ -9,12 +9,14 @@ class Pacer:
     """Ends pauses in groups of at most `most`, each group's `every` seconds apart.
 
     Who wakes together shares a turn of the event loop, an append to the log and its answer. Too
-    many at once would keep the others waiting.
+    many at once would keep the others waiting. No more than about `rate` pauses end in a second:
+    with more who pause, all do so for twice or more times as long.
     """
 
-    def __init__(self, every: float, *, most: int = 50) -> None:
+    def __init__(self, every: float, *, most: int = 50, rate: float = 5000) -> None:
         self._every = every
         self._most = most
+        self._at_once = rate * every
         self._moments: dict[float, list[asyncio.Future[None]]] = {}
 
     async def pause(self, last: float | None) -> float:
@@ -25,7 +27,7 @@ class Pacer:
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if last is None or (moment := last + self._every) <= now:
+        if last is None or (moment := self._after(last)) <= now:
             moment = min(self._with_room(), default=now + self._every * self._share())
         if moment not in self._moments:
             self._moments[moment] = []
@@ -34,6 +36,12 @@ class Pacer:
         self._moments[moment].append(waiting)
         await waiting
         return moment
+
+    def _after(self, last: float) -> float:
+        waiting = sum(map(len, self._moments.values()))
+        intervals = 1 + int(waiting / self._at_once)
+        # rounded, so that who got there by other intervals is found there
+        return round(last + intervals * self._every, 6)
 
     def _with_room(self) -> list[float]:
         return [moment for moment, those in self._moments.items() if len(those) < self._most]
