@@ -9,8 +9,8 @@ class Pacer:
     """Ends pauses in groups of at most `most`, each group's `every` seconds apart.
 
     Who wakes together shares a turn of the event loop, an append to the log and its answer. Too
-    many at once would keep the others waiting. No more than about `rate` pauses end in a second:
-    with more who pause, all do so for twice or more times as long.
+    many at once would keep the others waiting. About `rate` pauses end in a second and no more:
+    where that does not do, all pause twice as long, or three times.
     """
 
     def __init__(self, every: float, *, most: int = 50, rate: float = 5000) -> None:
