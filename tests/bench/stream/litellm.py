@@ -26,15 +26,8 @@ def install(report: Callable[[str], None]) -> None:
         _INSTALLED.touch()
     if not _COMPILED.exists():  # as chat is: who compiles at its start holds more memory
         report("compiling it")
-        words = [
-            str(_HOME / "bin" / "python"),
-            "-m",
-            "compileall",
-            "-q",
-            "-j",
-            "0",
-            str(_HOME / "lib"),
-        ]
+        python = str(_HOME / "bin" / "python")
+        words = [python, "-m", "compileall", "-q", "-j", "0", str(_HOME / "lib")]
         # unchecked: some of its templates are no Python
         subprocess.run(words, check=False, stdout=subprocess.DEVNULL)  # noqa: S603 - our own tool
         _COMPILED.touch()
