@@ -10,10 +10,7 @@ SLOW = "[[pace=15 tokens=40]] Explain rain."
 
 
 def same(events: list[SseEvent], whole: list[SseEvent]) -> bool:
-    """Whether the numbered ones are; a notice (`degraded`) tells of the machine's moment."""
-    return [(e.id, e.event, e.data) for e in events if e.id] == [
-        (e.id, e.event, e.data) for e in whole if e.id
-    ]
+    return [(e.id, e.event, e.data) for e in events] == [(e.id, e.event, e.data) for e in whole]
 
 
 async def test_resuming_from_every_event_gives_exactly_the_rest(chat: Chat) -> None:
