@@ -1,9 +1,9 @@
 """What the fixtures promise to the tests of the whole repository."""
 
-import aioboto3
 import asyncpg
 import pymongo
 import redis.asyncio
+from aiobotocore.session import get_session
 
 from aula_devstack.postgres_databases import drop_database
 
@@ -63,7 +63,7 @@ async def test_redis_is_empty_again(redis_url: str) -> None:
 
 
 async def test_s3_keeps_what_is_put(s3_url: str) -> None:
-    async with aioboto3.Session().client(
+    async with get_session().create_client(
         "s3",
         endpoint_url=s3_url,
         region_name="eu-central-1",

@@ -148,7 +148,7 @@ def configure_logging(service: str, level: str = "INFO", *, stream: TextIO | Non
         library.handlers = []
         library.propagate = True
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # our own line says more
-    for chatty in ("botocore", "aiobotocore", "aioboto3", "pymongo", "asyncio"):
+    for chatty in ("botocore", "aiobotocore", "pymongo", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

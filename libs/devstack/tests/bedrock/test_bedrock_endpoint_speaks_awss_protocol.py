@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aioboto3
 import httpx
 import pytest
+from aiobotocore.session import get_session
 from botocore.config import Config
 from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import ClientError, EventStreamError
@@ -23,11 +23,14 @@ SIGNED = {
 
 @asynccontextmanager
 async def runtime(url: str) -> AsyncIterator[Any]:
-    session = aioboto3.Session(
-        aws_access_key_id="a", aws_secret_access_key="b", region_name="eu-central-1"
-    )
-    config = Config(retries={"total_max_attempts": 1})
-    async with session.client("bedrock-runtime", endpoint_url=url, config=config) as client:
+    async with get_session().create_client(
+        "bedrock-runtime",
+        endpoint_url=url,
+        region_name="eu-central-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+        config=Config(retries={"total_max_attempts": 1}),
+    ) as client:
         yield client
 
 

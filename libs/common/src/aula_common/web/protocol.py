@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol, with bounds that it lacks."""
 
 import asyncio
+import weakref
 from functools import partial
 from typing import Any
 
@@ -63,10 +64,10 @@ class Protocol(HttpToolsProtocol):
         """The head is whole."""
         self._cut_after(None)
         super().on_headers_complete()
-        # in time, as the application runs in a task
+        # in time, as the application runs in a task; the cycle has the scope, and so would itself
         extensions: dict[str, Any] = {
             ABORT: self.transport.abort,
-            WRITE: partial(write_now, self.cycle),
+            WRITE: partial(write_now, weakref.proxy(self.cycle)),
         }
         self.scope["extensions"] = extensions
 

@@ -37,6 +37,10 @@ class Outlet:
         """Give to this from now on."""
         self._take = take
 
+    def closes(self) -> None:
+        """Refuse all from now on."""
+        self._take = _refuse
+
     def take(self, events: bytes) -> bool:
         """Send whole events if the connection takes them at once; whether it did."""
         return self._take(events)
@@ -112,6 +116,8 @@ class EventStreamResponse(Response):
                     abort()
                     await asyncio.wait({leaving}, timeout=1)
         finally:
+            if self._outlet is not None:
+                self._outlet.closes()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

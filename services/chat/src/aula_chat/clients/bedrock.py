@@ -1,4 +1,4 @@
-"""Amazon Bedrock behind the LanguageModel port: ConverseStream by aioboto3."""
+"""Amazon Bedrock behind the LanguageModel port: ConverseStream by aiobotocore."""
 
 import asyncio
 import random
@@ -8,7 +8,6 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
-import aioboto3
 import aiohttp
 import structlog
 from botocore.config import Config
@@ -74,13 +73,12 @@ class BedrockModel:
         breaker_reset_after: float = 10.0,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._session = aioboto3.Session(
-            region_name=region,
-            aws_access_key_id=access_key_id,
-            aws_secret_access_key=secret_access_key,
-            aws_session_token=session_token,
-            botocore_session=lean_session(),
-        )
+        self._account = {
+            "region_name": region,
+            "aws_access_key_id": access_key_id,
+            "aws_secret_access_key": secret_access_key,
+            "aws_session_token": session_token,
+        }
         self._config = Config(
             connect_timeout=connect_timeout,
             read_timeout=0,  # none: the deadlines below cover every wait, and cost less
@@ -106,7 +104,7 @@ class BedrockModel:
 
     async def __aenter__(self) -> Self:
         self._client = await self._stack.enter_async_context(
-            self._session.client("bedrock-runtime", config=self._config)
+            lean_session().create_client("bedrock-runtime", config=self._config, **self._account)
         )
         return self
 
