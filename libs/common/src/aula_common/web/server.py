@@ -15,7 +15,7 @@ from aula_common.web.drain import Drain
 from aula_common.web.protocol import Protocol
 
 _log = get_logger(__name__)
-_MIDDLE_COLLECTIONS_FOR_A_FULL_ONE = 1000  # one in some 15,000 streams
+_MIDDLE_COLLECTIONS_FOR_A_FULL_ONE = 100  # one in some 1,500 streams, or 700,000 objects kept
 
 
 class DrainingServer(uvicorn.Server):
