@@ -60,8 +60,15 @@ async def slow() -> dict[str, str]:
 
 @router.get("/left-of-the-start")
 async def left_of_the_start() -> dict[str, int]:
-    """How many objects no collection looks at any more, and whether a source is still held."""
-    return {"frozen": gc.get_freeze_count(), "source": asyncio.__file__ in linecache.cache}
+    """How many objects no collection looks at any more, and whether a source is still held.
+
+    And how many collections of the middle generation a full one comes after.
+    """
+    return {
+        "frozen": gc.get_freeze_count(),
+        "source": asyncio.__file__ in linecache.cache,
+        "middle": gc.get_threshold()[2],
+    }
 
 
 linecache.getlines(asyncio.__file__)  # as whoever asks for the text of a stack
