@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,33 @@ async def test_who_was_woken_together_stays_together_at_equal_distances() -> Non
     second = await together(pacer, *first, None)
     assert second == [pytest.approx(first[0] + EVERY)] * 3
     assert len(set(second)) == 1
+
+
+async def test_who_got_to_a_moment_by_other_sums_is_found_there() -> None:
+    last = round(asyncio.get_running_loop().time(), 6)
+    moments = await together(Pacer(EVERY), last, last + 1e-9, last - 1e-9)
+    assert len(set(moments)) == 1
+
+
+async def test_a_pause_ends_at_its_moment_and_not_later() -> None:
+    loop = asyncio.get_running_loop()
+    last, ended = loop.time(), list[str]()
+
+    async def pause() -> None:
+        await Pacer(EVERY).pause(last)
+        ended.append("pause")
+
+    # timers ring in their order, however busy the machine is
+    loop.call_at(last + 1.2 * EVERY, loop.call_soon, ended.append, "what was for later")
+    await asyncio.gather(pause(), asyncio.sleep(1.3 * EVERY))
+    assert ended == ["pause", "what was for later"]
+
+
+async def test_a_newcomer_joins_the_group_that_is_next() -> None:
+    last = asyncio.get_running_loop().time()
+    pacer = Pacer(EVERY)
+    later, sooner, newcomer = await together(pacer, last, last - EVERY / 4, None)
+    assert newcomer == sooner < later
 
 
 async def test_a_group_has_no_more_than_a_process_can_serve_at_once() -> None:
@@ -71,7 +99,10 @@ async def test_one_that_is_cut_keeps_none_waiting() -> None:
     assert cut.cancelled()
 
 
-async def test_nothing_is_kept_of_a_moment_that_has_passed() -> None:
+async def test_a_moment_comes_once_and_nothing_is_kept_of_it() -> None:
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, failure: failures.append(failure))
     pacer = Pacer(EVERY)
     await together(pacer, None, None)
     assert not pacer._moments
+    assert failures == []
