@@ -64,7 +64,7 @@ class Protocol(HttpToolsProtocol):
         """The head is whole."""
         self._cut_after(None)
         super().on_headers_complete()
-        # in time, as the application runs in a task; the cycle has the scope, and so would itself
+        # in time, as the application runs in a task; what the cycle has must not have the cycle
         extensions: dict[str, Any] = {
             ABORT: self.transport.abort,
             WRITE: partial(write_now, weakref.proxy(self.cycle)),
