@@ -97,7 +97,8 @@ async def test_replicas_restarted_in_turn_under_fifty_streams(
         process.terminate()
         ended = await asyncio.to_thread(process.wait_ended, 90)
         now.check("clean end, status 0", ended and process.exit_status == 0)
-        await asyncio.to_thread(process.start)  # the readers go on meanwhile
+        process.spawn()
+        await asyncio.to_thread(process.wait_ready)  # the readers go on meanwhile
     await asyncio.wait_for(asyncio.gather(*reading), 90)
 
     for client, tab in zip(asking, tabs, strict=True):
