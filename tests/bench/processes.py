@@ -55,9 +55,14 @@ def family_cpu(process: Process) -> float:
     return sum(map(_cpu, (process.pid, *descendants(process.pid))))
 
 
-def family_memory(process: Process) -> float:
-    """Resident megabytes of a process with all its children, shared pages counted in each."""
-    return sum(map(_memory, (process.pid, *descendants(process.pid))))
+def family_memory(process: Process) -> tuple[float, float]:
+    """Resident megabytes of a process with all its children, shared pages counted in each.
+
+    And how many of them are its own: the rest are pages of files, which all processes that run the
+    same programs share.
+    """
+    each = [_memory(pid) for pid in (process.pid, *descendants(process.pid))]
+    return sum(resident for resident, _ in each), sum(own for _, own in each)
 
 
 def _cpu(pid: int) -> float:
@@ -69,8 +74,9 @@ def _cpu(pid: int) -> float:
     return own + sum(map(int, fields[13:15])) / _TICKS  # of children that were waited for
 
 
-def _memory(pid: int) -> float:
+def _memory(pid: int) -> tuple[float, float]:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_MB
+        resident, of_files = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
     except OSError:  # likewise
-        return 0.0
+        return 0.0, 0.0
+    return int(resident) * _PAGE_MB, (int(resident) - int(of_files)) * _PAGE_MB

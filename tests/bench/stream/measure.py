@@ -20,7 +20,10 @@ _MOST_DELTAS_A_SECOND = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What one load did; `cpu` in seconds by who used it, `memory_mb` the contender's highest."""
+    """What one load did; `cpu` in seconds by who used it.
+
+    `memory_mb` is the contender's highest, and `own_mb` how much of that no file has.
+    """
 
     streams: int
     at_once: int
@@ -28,6 +31,7 @@ class Measured:
     pace_ms: float
     cpu: Mapping[str, float]
     memory_mb: float
+    own_mb: float
     report: Report
 
     @property
@@ -82,7 +86,7 @@ def measure(
         renewal=renewal,
     )
     before = _cpu(contender, endpoint)
-    memory, report = _carry_out(order, lambda: family_memory(contender.process))
+    (memory, own), report = _carry_out(order, lambda: family_memory(contender.process))
     after = _cpu(contender, endpoint)
     cpu = {who: after[who] - before[who] for who in before}
     return Measured(
@@ -92,6 +96,7 @@ def measure(
         pace_ms=shape.pace_ms,
         cpu={**cpu, "generator": report.cpu_seconds},
         memory_mb=memory,
+        own_mb=own,
         report=report,
     )
 
@@ -101,7 +106,9 @@ def _cpu(contender: Contender, endpoint: Endpoint) -> dict[str, float]:
     return {OWN: family_cpu(contender.process), **parts, "endpoint": family_cpu(endpoint)}
 
 
-def _carry_out(order: Order, memory: Callable[[], float]) -> tuple[float, Report]:
+def _carry_out(
+    order: Order, memory: Callable[[], tuple[float, float]]
+) -> tuple[tuple[float, float], Report]:
     with subprocess.Popen(
         [sys.executable, "-m", "bench.stream.load"],
         stdin=subprocess.PIPE,
@@ -114,7 +121,7 @@ def _carry_out(order: Order, memory: Callable[[], float]) -> tuple[float, Report
         child.stdin.write(json.dumps(asdict(order)))
         child.stdin.close()
         child.stdin = None
-        most = 0.0
+        most = (0.0, 0.0)
         while child.poll() is None:
             most = max(most, memory())
             time.sleep(_LOOK_SECONDS)

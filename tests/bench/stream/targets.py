@@ -73,6 +73,7 @@ def plain_figures(quick: Measured, results: Results) -> list[Row]:
         (f"first token, ms, {quick.at_once} streams", shown(first), "< 500", first < 500),
         ("tokens a second, each stream", shown(rate, 0), "> 50", rate > 50),
         ("memory, MB", shown(memory, 0), "< 100", memory < 100),
+        ("of it no file's pages, which processes share", shown(quick.own_mb, 0), "", None),
         ("connections at once, none lost", str(most), "> 100", most > 100 and whole),
     ]
 

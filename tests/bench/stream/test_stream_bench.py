@@ -142,8 +142,8 @@ def _measured(*, deltas: int, seconds: float, streams: int = 10) -> Measured:
         observers_whole=0, cpu_seconds=0, seconds=0,
     )  # fmt: skip
     return Measured(
-        streams=streams, at_once=streams, deltas=deltas, pace_ms=20, memory_mb=0, report=report,
-        cpu={OWN: seconds, "MongoDB": 1.0, "endpoint": 5.0, "generator": 5.0},
+        streams=streams, at_once=streams, deltas=deltas, pace_ms=20, memory_mb=0, own_mb=0,
+        report=report, cpu={OWN: seconds, "MongoDB": 1.0, "endpoint": 5.0, "generator": 5.0},
     )  # fmt: skip
 
 
