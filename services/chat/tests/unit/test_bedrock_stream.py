@@ -1,9 +1,11 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
+import uvloop
 
 from aula_chat.clients.bedrock_stream import ConverseStream
 from aula_chat.clients.pacer import Pacer
@@ -150,6 +152,14 @@ async def test_a_stall_after_a_consumer_took_its_time_ends_at_the_idle_deadline(
     assert raised.value.reason is ProviderReason.STALLED
 
 
+def test_an_answer_that_begins_at_its_deadline_is_read_on_uvloop_too() -> None:
+    async def begin() -> list[ModelEvent]:
+        # uvloop's timer for what is nearer than it counts is none, and has no moment
+        return [event async for event in read(text_frame("a"), STOP, first=0.0001)]
+
+    assert uvloop.run(begin()) == [TextDelta("a"), Finish(FinishReason.STOP)]
+
+
 @pytest.mark.parametrize(("pacer", "shown"), [(None, ["a", "b", "c"]), (Pacer(0.001), ["ab", "c"])])
 async def test_deltas_that_come_together_are_one_unless_each_is_wanted(
     pacer: Pacer | None, shown: list[str]
@@ -172,12 +182,24 @@ async def test_between_the_first_delta_and_the_finish_the_body_is_read_at_interv
 
     pieces = [event_frame("messageStart", {"role": "assistant"}), *map(text_frame, "abc"), STOP]
     body = Watched(*pieces, usage({"inputTokens": 1, "outputTokens": 1}))
-    stream = ConverseStream(body, first_deadline=loop.time() + 5, idle_timeout=5, pacer=Pacer(0.1))
+    pacer = Pacer(0.1)
+    stream = ConverseStream(body, first_deadline=loop.time() + 5, idle_timeout=5, pacer=pacer)
     assert len([event async for event in stream.events()]) == 5
     pauses = [later - earlier for earlier, later in pairwise(read_at)]
     assert pauses[0] < 0.05, "the first delta waits for nothing"
     assert min(pauses[1:4]) > 0.095
     assert body.pauses == 3, "nor does what comes after the last one"
+    assert not pacer._groups, "its place was given up"
+
+
+async def test_a_stream_that_is_cut_gives_up_its_place() -> None:
+    pacer, deadline = Pacer(0.001), asyncio.get_running_loop().time() + 5
+    body = Body(text_frame("a"), text_frame("b"), None)
+    stream = ConverseStream(body, first_deadline=deadline, idle_timeout=5, pacer=pacer)
+    async with aclosing(stream.events()) as events:
+        assert [await anext(events) for _ in "ab"] == [TextDelta("a"), TextDelta("b")]
+        assert pacer._groups
+    assert not pacer._groups
 
 
 @pytest.mark.parametrize(("pacer", "shown"), [(None, ["a", "b"]), (Pacer(0.001), ["ab"])])
@@ -193,6 +215,19 @@ async def test_what_came_before_an_exception_is_shown(
     assert [await anext(events) for _ in shown] == [TextDelta(text) for text in shown]
     with pytest.raises(ProviderInterruptedError):
         await anext(events)
+
+
+@pytest.mark.parametrize("pacer", [None, Pacer(0.001)])
+async def test_what_came_before_a_payload_of_hostile_depth_is_shown(pacer: Pacer | None) -> None:
+    deep = event("contentBlockDelta", b'{"delta":{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}}")
+    deadline = asyncio.get_running_loop().time() + 5
+    events = ConverseStream(
+        Body(text_frame("a") + deep), first_deadline=deadline, idle_timeout=5, pacer=pacer
+    ).events()
+    assert await anext(events) == TextDelta("a")
+    with pytest.raises(ProviderInterruptedError) as raised:
+        await anext(events)
+    assert raised.value.reason is ProviderReason.CORRUPT
 
 
 async def _until_past(seconds: float) -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from aula_chat.clients import bedrock_errors as errors
 from aula_chat.clients.bedrock_frames import CorruptFrameError, FrameDecoder
-from aula_chat.clients.pacer import Pacer
+from aula_chat.clients.pacer import Pacer, Turn
 from aula_chat.clients.surrogates import SurrogateMender
 from aula_chat.domain.language_models import (
     Finish,
@@ -79,8 +79,9 @@ class ConverseStream:
         self._deadline = first_deadline
         self._idle_timeout = idle_timeout
         self._pacer = pacer
-        self._moment: float | None = None
+        self._turn: Turn | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
         self._waiting = False
         self._decoder = FrameDecoder()
         self._mender = SurrogateMender()
@@ -110,6 +111,8 @@ class ConverseStream:
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
+            if self._turn is not None:
+                self._turn.leave()
         if not self._finished:
             raise errors.incomplete(shown=self._shown)
 
@@ -117,13 +120,15 @@ class ConverseStream:
         """The next bytes; none at the end of the body."""
         if self._shown:
             if self._pacer is not None and not self._finished:
+                if self._turn is None:
+                    self._turn = self._pacer.join()
                 self._body.pause_reading()  # nothing wakes the process for what can wait
-                self._moment = await self._pacer.pause(self._moment)
+                await self._turn.pause()
                 self._body.resume_reading()
             if self._progressed:
                 self._deadline = self._loop.time() + self._idle_timeout
                 self._progressed = False
-        if self._alarm is None or self._alarm.when() > self._deadline:
+        if self._alarm is None or self._rings_at > self._deadline:
             self._set_alarm()
         self._waiting = True
         try:
@@ -135,7 +140,8 @@ class ConverseStream:
         # one for many waits: it rings at the first's deadline, and is then set to the last's
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self._loop.call_at(self._deadline, self._ring)
+        self._rings_at = self._deadline  # what uvloop gives for a moment that is near can't tell it
+        self._alarm = self._loop.call_at(self._rings_at, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
@@ -189,7 +195,7 @@ def _delta(texts: list[str]) -> Iterator[TextDelta]:
 def _text(payload: bytes) -> str:
     try:
         return _decode_delta(payload).delta.text
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # lone surrogates, or text that is none: rare, and no reason to lose the answer
         delta = _document(payload).get("delta")
         text = delta.get("text") if isinstance(delta, dict) else None
