@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import pytest
 from common_builders import build_app, connected, get, read_answer, serve, until
 from fastapi import APIRouter, FastAPI
 from structlog.testing import capture_logs
@@ -91,10 +92,11 @@ async def test_a_stream_is_sent_whole_with_the_contracts_headers() -> None:
     assert sorted(streams.closed) == ["a", "b"]
 
 
-async def test_a_reader_who_leaves_ends_the_iteration_at_once() -> None:
+@pytest.mark.parametrize("further", [b"", get("/quiet/b"), get("/quiet/b") * 2])
+async def test_a_reader_who_leaves_ends_the_iteration_at_once(further: bytes) -> None:
     streams = Streams()
     async with serve(streams.app()) as port:
-        async with connected(port, get("/quiet/a")) as reader:
+        async with connected(port, get("/quiet/a") + further) as reader:
             await reader.readuntil(b'data: "start"\n\n')
         await until(lambda: streams.closed == ["a"], seconds=1)
 

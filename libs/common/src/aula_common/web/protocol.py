@@ -30,6 +30,7 @@ class Protocol(HttpToolsProtocol):
     _cut: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's
         """Begin to wait for the first request."""
@@ -43,6 +44,10 @@ class Protocol(HttpToolsProtocol):
         if self._unread is not None:
             self._unread.cancel()
         super().connection_lost(exc)
+        # uvicorn tells the newest request alone, and who is answered may have sent others after it
+        if (answering := self._answering) is not None and not answering.response_complete:
+            answering.disconnected = True
+            answering.message_event.set()
 
     def on_message_begin(self) -> None:
         """A request's first byte came."""
@@ -64,6 +69,8 @@ class Protocol(HttpToolsProtocol):
         """The head is whole."""
         self._cut_after(None)
         super().on_headers_complete()
+        if self._answering is None:
+            self._answering = self.cycle
         # in time, as the application runs in a task; what the cycle has must not have the cycle
         extensions: dict[str, Any] = {
             ABORT: self.transport.abort,
@@ -79,6 +86,7 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is out; perhaps before the body was in."""
         pipelined = bool(self.pipeline)
+        self._answering = self.pipeline[-1][0] if pipelined else None
         super().on_response_complete()
         if not pipelined and self.cycle.more_body and not self.transport.is_closing():
             self._cut_after(_LINGER_SECONDS)
