@@ -4,17 +4,45 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis, SSLConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.typing import EncodableT
 
 from aula_common.errors import UnavailableError
 from aula_common.settings import RedisSettings
 
 # what asyncio of Python 3.12.1 stumbles over when a connection was reset before it is written to
 _WRITES_TO_NOTHING = "_add_writer"
+
+
+class _PackedByHiredis:
+    """Has commands packed as redis-py's blocking client does, in a fifth of the time."""
+
+    _serializer = HiredisRespSerializer()
+
+    def pack_command(self, *args: EncodableT) -> list[bytes]:
+        """One command in Redis' protocol."""
+        packed: list[bytes] = self._serializer.pack(*args)  # type: ignore[arg-type]  # its hint is of lists
+        return packed
+
+
+class _Connection(_PackedByHiredis, Connection):
+    pass
+
+
+class _SslConnection(_PackedByHiredis, SSLConnection):
+    pass
+
+
+_PACKED: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _Connection,
+    SSLConnection: _SslConnection,
+}
 
 
 def create_redis(settings: RedisSettings, *, application: str, bounded: bool = True) -> Redis:
@@ -24,7 +52,7 @@ def create_redis(settings: RedisSettings, *, application: str, bounded: bool = T
     bounded one sets a timer for each answer of a pipeline, and writes in a task on Python 3.11.
     """
     timeout = settings.redis_timeout_seconds
-    return Redis.from_url(
+    client = Redis.from_url(
         settings.redis_url.get_secret_value(),
         client_name=application,
         socket_timeout=timeout if bounded else None,
@@ -32,6 +60,9 @@ def create_redis(settings: RedisSettings, *, application: str, bounded: bool = T
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         health_check_interval=0,
     )
+    pool = client.connection_pool
+    pool.connection_class = _PACKED.get(pool.connection_class, pool.connection_class)
+    return client
 
 
 @asynccontextmanager

@@ -34,17 +34,19 @@ class StreamView:
         self.dropped = 0
         self.abandoned = False
         self.closing: bytes | None = None
+        self._whole = False
         self._changed = asyncio.Event()
         self._level: dict[asyncio.Future[int], Take] = {}
 
     @property
     def ended(self) -> bool:
         """Whether readers may see the terminal event."""
-        return 0 < self.released == len(self.frames) and is_terminal(self.frames[-1])
+        return self._whole and self.released == len(self.frames)
 
     def append(self, frame: bytes) -> int:
         """Add the next frame; its number. Readers see it when it is released."""
         self.frames.append(frame)
+        self._whole = is_terminal(frame)
         return len(self.frames)
 
     def release(self, number: int) -> None:
