@@ -53,15 +53,15 @@ async def test_a_pause_ends_at_its_moment_and_not_later() -> None:
 
 
 async def test_a_newcomer_joins_the_group_whose_moment_is_next() -> None:
-    pacer = Pacer(EVERY, most=2)
+    pacer = Pacer(5 * EVERY, most=2)
     one, gone, other = pacer.join(), pacer.join(), pacer.join()
     gone.leave()
-    later, sooner, newcomer = await together(one, other, newcomers := pacer.join())
-    assert newcomer == sooner < later
-    newcomers.leave()
-    pausing = asyncio.create_task(other.pause())
-    moment, newcomer = await together(one, pacer.join())
-    assert newcomer == min(moment, await pausing)
+    later = asyncio.create_task(one.pause())
+    newcomer = pacer.join()
+    sooner, joined = await together(other, newcomer)
+    assert sooner == joined
+    newcomer.leave()
+    assert sooner < await pacer.join().pause() == await later
 
 
 async def test_groups_have_no_more_than_can_be_served_at_once_and_are_spread() -> None:
