@@ -12,7 +12,7 @@ class MemoryStreamLog:
     """Keeps entries by stream; `away` refuses everything, `lose_answers` appends and says nothing.
 
     `batches` are the appends that arrived; `reads` and `refused` count; reads wait while not
-    `open`.
+    `open`, appends while not `appending`.
     """
 
     def __init__(self) -> None:
@@ -26,6 +26,8 @@ class MemoryStreamLog:
         self.refused = 0
         self.open = asyncio.Event()
         self.open.set()
+        self.appending = asyncio.Event()
+        self.appending.set()
 
     def top(self, stream_id: str) -> int:
         """The number that the stream's log ends with."""
@@ -44,6 +46,7 @@ class MemoryStreamLog:
     async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer]:
         self._answer()
         self.batches.append(list(appends))
+        await self.appending.wait()
         answers = [self._append(item) for item in appends]
         if self.lose_answers:
             self.lose_answers -= 1

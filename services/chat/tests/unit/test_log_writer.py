@@ -29,6 +29,39 @@ async def test_what_waits_goes_in_one_batch_with_other_streams() -> None:
         assert [len(batch) for batch in desk.log.batches] == [2]
 
 
+async def test_many_go_in_several_batches_who_waited_longest_first() -> None:
+    async with open_desk(most=2) as desk:
+        others = [desk.new_stream() for _ in range(5)]
+        for other in others:
+            other.emit("start", {})
+            desk.writer.submit(other)
+        await until(lambda: all(other.logged for other in others))
+        appended = [[append.stream_id for append in batch] for batch in desk.log.batches]
+        ids = [other.stream.id for other in others]
+        assert appended == [ids[:2], ids[2:4], ids[4:]]
+
+
+async def test_when_the_log_is_away_nobody_waits_for_an_append_of_their_own() -> None:
+    async with open_desk(most=1, pause=60) as desk:
+        desk.log.away = True
+        streams = [desk.new_stream() for _ in range(9)]
+        for one in streams:
+            one.emit("start", {})
+            desk.writer.submit(one)
+        await until(lambda: all(one.view.released for one in streams))
+        assert desk.log.refused == 1
+
+
+async def test_an_urgent_event_that_came_during_an_append_follows_it_at_once() -> None:
+    async with open_desk(window=60) as desk:
+        desk.log.appending.clear()
+        desk.say("first", urgent=True)
+        await until(lambda: len(desk.log.batches) == 1)
+        desk.say("last", urgent=True)
+        desk.log.appending.set()
+        await desk.released(2)
+
+
 async def test_an_urgent_event_does_not_wait_for_the_window() -> None:
     async with open_desk(window=60) as desk:
         desk.say("first", urgent=True)
@@ -43,7 +76,7 @@ async def test_a_lost_acknowledgement_is_found_out_by_the_top() -> None:
         desk.say("c")
         await desk.logged(3)
         assert desk.numbers() == [1, 2, 3]
-        assert desk.renewals == 1
+        assert desk.renewals == 0  # the lease is valid, so what the log holds is ours
 
 
 async def test_a_log_that_lacks_nothing_is_not_away_though_its_answer_was_lost() -> None:
@@ -67,6 +100,21 @@ async def test_a_lost_tail_is_written_again() -> None:
         desk.say("d")
         await desk.logged(4)
         assert desk.numbers() == [1, 2, 3, 4]
+        assert desk.renewals == 0
+
+
+async def test_who_learns_of_a_lost_tail_after_the_lease_asks_first() -> None:
+    async with open_desk() as desk:
+        desk.say("a")
+        await desk.logged(1)
+        desk.log.lose_tail(desk.live.stream.id, keep=0)
+        desk.log.appending.clear()
+        desk.say("b")
+        await until(lambda: len(desk.log.batches) == 2)
+        desk.clock.advance(31)
+        desk.log.appending.set()
+        await desk.logged(2)
+        assert desk.numbers() == [1, 2]
         assert desk.renewals == 1
 
 

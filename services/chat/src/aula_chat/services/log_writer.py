@@ -3,11 +3,12 @@
 Log, then deliver: readers see a frame once the log has it. If an append isn't acknowledged in
 time, readers are served from memory as long as the lease is valid, and told so. Whatever went
 wrong with a log (a lost acknowledgement, a lost tail, a flush, a restart) is mended by one path:
-renew the lease, ask the log where it ends, append from memory everything after that.
+be sure of the lease, ask the log where it ends, append from memory everything after that.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import islice
 
 from aula_chat.domain.fences import LossPlace
 from aula_chat.domain.ports import LogAnswer, LogAppend, StreamLog
@@ -27,8 +28,10 @@ Renew = Callable[[LiveStream], Awaitable[None]]
 class LogWriter:
     """One for each process: gathers what all streams wrote and appends it in one round trip.
 
-    Between two appends pass `window` seconds, unless a first or last event waits. After a
-    failure the next attempt follows in `pause` seconds. The log bounds an append's time itself.
+    What waits is gathered for `window` seconds, unless a first or last event does. An append is of
+    `most` streams: one of many more would be late on a busy machine, and late for all of them.
+    After a failure the next attempt follows in `pause` seconds. The log bounds an append's time
+    itself.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class LogWriter:
         clock: Clock,
         ttl_seconds: int,
         window: float = 0.008,
+        most: int = 250,
         pause: float = 0.3,
     ) -> None:
         self._log = log
@@ -52,6 +56,7 @@ class LogWriter:
         self._clock = clock
         self._ttl_seconds = ttl_seconds
         self._window = window
+        self._most = most
         self._pause = pause
         self._waiting: dict[str, LiveStream] = {}
         self._work = asyncio.Event()
@@ -69,13 +74,18 @@ class LogWriter:
         """Append for ever."""
         while True:
             await self._work.wait()
-            await self._gather()
-            self._work.clear()
-            batch = [live for live in self._waiting.values() if not live.syncing]
-            self._waiting.clear()
-            batch = [live for live in batch if self._waits(live)]
+            if len(self._waiting) < self._most:
+                await self._gather()
+            batch = self._take_batch()
             if batch and not await self._try_append(batch):
                 await asyncio.sleep(self._pause)
+
+    def _take_batch(self) -> list[LiveStream]:
+        """Those who have waited longest."""
+        taken = [self._waiting.pop(id_) for id_ in [*islice(self._waiting, self._most)]]
+        if not self._waiting:
+            self._work.clear()
+        return [live for live in taken if not live.syncing and self._waits(live)]
 
     def _waits(self, live: LiveStream) -> bool:
         """Whether its log still gets something; if not, it is done with.
@@ -105,6 +115,7 @@ class LogWriter:
             return False
 
     async def _append(self, batch: list[LiveStream]) -> bool:
+        streams = {live.stream.id: live for live in batch if self._may_append(live)}
         appends = [
             LogAppend(
                 stream_id=live.stream.id,
@@ -114,18 +125,16 @@ class LogWriter:
                 data=live.pending(),
                 ttl_seconds=self._ttl_seconds,
             )
-            for live in batch
-            if self._may_append(live)
+            for live in streams.values()
         ]
         if not appends:
             return True
-        streams = {live.stream.id: live for live in batch}
         asked_at = self._clock.monotonic()
         try:
             answers = await self._log.append(appends)
         except UnavailableError:
-            for append in appends:
-                self._degrade(streams[append.stream_id])
+            for live in (*streams.values(), *self._waiting.values()):
+                self._degrade(live)
             return False
         self._health.answered(asked_at)
         for append, answer in zip(appends, answers, strict=True):
@@ -135,7 +144,7 @@ class LogWriter:
     def _may_append(self, live: LiveStream) -> bool:
         # a process that slept past its lease must ask before it writes anything
         if not live.lease_valid:
-            self._sync(live, known_top=None)
+            self._sync(live)
             return False
         return True
 
@@ -150,8 +159,10 @@ class LogWriter:
         elif answer.accepted:
             self._mend(live)
             live.acknowledge(append.number, asked_at=asked_at)
+        elif live.lease_valid:
+            self._adopt(live, answer.top)
         else:
-            self._sync(live, known_top=answer.top)
+            self._sync(live)
         if live.syncing:
             return
         if self._waits(live):
@@ -170,21 +181,18 @@ class LogWriter:
             live.view.release(len(live.view.frames))
         self.submit(live)
 
-    def _sync(self, live: LiveStream, *, known_top: int | None) -> None:
+    def _sync(self, live: LiveStream) -> None:
         if not live.syncing:
             live.syncing = True
-            self._supervisor.spawn(self._resync(live, known_top), name="resync a stream's log")
+            self._supervisor.spawn(self._resync(live), name="resync a stream's log")
 
-    async def _resync(self, live: LiveStream, known_top: int | None) -> None:
-        """Make sure that the stream is still ours, then go on from where its log ends."""
+    async def _resync(self, live: LiveStream) -> None:
+        """Make sure that the stream is still ours; the next append finds where its log ends."""
         try:
             if live.stream.live:  # its end is stored: no lease is needed to tell of it
                 await self._renew(live)
         except UnavailableError:
             await asyncio.sleep(self._pause)
-        else:
-            if known_top is not None and not live.fenced:
-                self._adopt(live, known_top)
         finally:
             live.syncing = False
         if self._waits(live):
