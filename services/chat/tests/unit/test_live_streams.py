@@ -1,16 +1,9 @@
 """What this process keeps of a stream, and for how long."""
 
-from collections.abc import Iterator
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client import Gauge
-from stream_builders import chunk
 from waiting import until
 from writer_desk import Desk, open_desk
 
-from aula_chat.services.frames import Frames
 from aula_chat.services.live_streams import Answer, LiveStreams
 
 SOON, MUCH_LATER = 0.001, 3600
@@ -68,37 +61,3 @@ def test_an_answer_is_the_text_that_it_was_given_in_few_parts() -> None:
     assert answer.text == "".join(texts)
     assert counts[0] == 1
     assert all(1 < count <= 64 for count in counts[1:])  # only the first is the first
-
-
-def some_frames(count: int = 12) -> list[bytes]:
-    return [chunk("str_a", number, "x" * number) for number in range(1, count + 1)]
-
-
-@pytest.fixture
-def frames() -> Iterator[Frames]:
-    made = Frames()
-    for frame in some_frames():
-        made.append(frame)
-    yield made
-    made.append(b"one more")  # nothing that was read of them keeps them from growing
-
-
-def test_frames_are_what_was_added_one_by_one(frames: Frames) -> None:
-    assert list(frames) == some_frames()
-    assert frames[-1] == some_frames()[-1]
-    assert frames[2:5] == some_frames()[2:5]
-    with pytest.raises(IndexError):
-        frames[12]
-
-
-@given(after=st.integers(0, 11), more=st.integers(1, 12), limit=st.integers(0, 2000))
-def test_frames_are_joined_as_far_as_a_limit_holds_them(after: int, more: int, limit: int) -> None:
-    made = Frames()
-    for frame in some_frames():
-        made.append(frame)
-    last = min(after + more, 12)
-    wanted = some_frames()[after:last]
-    assert made.joined(after, last) == b"".join(wanted)
-    assert made.size(after, last) == sum(map(len, wanted))
-    fitting = [n for n in range(1, len(wanted) + 1) if sum(map(len, wanted[:n])) <= limit]
-    assert made.last_within(after, last, limit) == after + max(fitting, default=1)
