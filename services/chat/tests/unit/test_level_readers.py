@@ -59,7 +59,7 @@ class Level:
 def view() -> Iterator[StreamView]:
     view = StreamView("str_a")
     yield view
-    assert view._level == {}  # nobody is left in it
+    assert view._waiting == {}  # nobody is left in it
 
 
 @asynccontextmanager
@@ -77,7 +77,7 @@ async def reading(*levels: Level) -> AsyncIterator[list[asyncio.Task[None]]]:
 
 
 async def all_level(view: StreamView, count: int = 1) -> None:
-    await until(lambda: len(view._level) == count)
+    await until(lambda: len(view._waiting) == count)
 
 
 def write(view: StreamView, count: int = 1, size: int = 10) -> None:
@@ -146,9 +146,9 @@ async def test_who_has_seen_more_than_this_process_knows_gets_nothing_twice(
     # it comes back to a replica that has yet to read the log
     ahead = Level(view, after=3)
     task = asyncio.create_task(ahead.read())
-    await until(lambda: len(view._changed._waiters) == 1)
+    await until(lambda: len(view._waiting) == 1)
     write(view, 2)
-    await until(lambda: len(view._changed._waiters) == 1)
+    await until(lambda: len(view._waiting) == 1)
     write(view)
     await all_level(view)
     write(view, 2)

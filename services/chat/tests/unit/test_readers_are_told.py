@@ -46,7 +46,7 @@ async def test_a_waiting_reader_is_told_at_once_when_it_becomes_more() -> None:
     reader = follow(view)
     assert named(await anext(reader)) == [2]
     waiting = asyncio.create_task(anext(reader), name="wait for news")
-    await until(lambda: len(view._changed._waiters) > 0)
+    await until(lambda: len(view._waiting) > 0)
     view.trim(2)
     view.trim(9)
     async with asyncio.timeout(5):

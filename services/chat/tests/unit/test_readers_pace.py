@@ -45,7 +45,7 @@ class Pair:
     async def take_first_of(self, count: int) -> None:
         """Wait with everything in hand, and take the first piece of what then comes in one go."""
         taking = asyncio.create_task(self.take())
-        await until(lambda: len(self.view._changed._waiters) > 0)
+        await until(lambda: len(self.view._waiting) > 0)
         self.write(count)
         await taking
 
@@ -194,7 +194,7 @@ async def test_a_reader_whose_permit_is_withdrawn_is_ended_at_once_and_no_other(
     withdrawn, other = (follow(view, permit=permit, cut=cut.append) for permit in permits)
     async with asyncio.timeout(5):
         waiting = [asyncio.create_task(anext(reader)) for reader in (withdrawn, other)]
-        await until(lambda: len(view._changed._waiters) == 2)
+        await until(lambda: len(view._waiting) == 2)
         permits[0].withdraw()
         assert b"not_renewed" in await waiting[0]
         assert [piece async for piece in withdrawn] == []

@@ -35,8 +35,7 @@ class StreamView:
         self.abandoned = False
         self.closing: bytes | None = None
         self._whole = False
-        self._changed = asyncio.Event()
-        self._level: dict[asyncio.Future[int], Take] = {}
+        self._waiting: dict[asyncio.Future[int], Take] = {}
 
     @property
     def ended(self) -> bool:
@@ -53,9 +52,8 @@ class StreamView:
         """Let readers see the frames up to that number."""
         if number > self.released:
             before, self.released = self.released, min(number, len(self.frames))
-            if self._level:
+            if self._waiting:
                 self._hand_out(before)
-            self._wake_waiting()
 
     def behind(self, position: int) -> int:
         """The released bytes after that number."""
@@ -96,7 +94,7 @@ class StreamView:
 
     async def changed(self) -> None:
         """Wait until there is something new to see."""
-        await self._changed.wait()
+        await self.taken(_takes_nothing)
 
     async def taken(self, take: Take) -> int:
         """Wait, having all that is released, for what `take` can't take; the last number it took.
@@ -106,11 +104,11 @@ class StreamView:
         piece at a time.
         """
         waiting: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._level[waiting] = take
+        self._waiting[waiting] = take
         try:
             return await waiting
         finally:
-            self._level.pop(waiting, None)
+            self._waiting.pop(waiting, None)
 
     async def finished(self) -> None:
         """Wait until readers were told how it ends, or to come back."""
@@ -119,24 +117,19 @@ class StreamView:
 
     def wake(self) -> None:
         """Have all readers look what is new."""
-        for waiting in self._level:
+        for waiting in self._waiting:
             _tell(waiting, self.released)
-        self._level.clear()
-        self._wake_waiting()
-
-    def _wake_waiting(self) -> None:
-        event, self._changed = self._changed, asyncio.Event()
-        event.set()
+        self._waiting.clear()
 
     def _hand_out(self, after: int) -> None:
-        """Give those who were level what was released after that number; wake who can't take it."""
+        """Give those who wait what was released after that number; wake who can't take it."""
         data, end = self.piece(after)
         whole = end == self.released and not self.ended
         behind = [
-            waiting for waiting, take in self._level.items() if not (whole and _takes(take, data))
+            waiting for waiting, take in self._waiting.items() if not (whole and _takes(take, data))
         ]
         for waiting in behind:
-            del self._level[waiting]
+            del self._waiting[waiting]
             _tell(waiting, after)
 
 
@@ -146,6 +139,10 @@ def _takes(take: Take, data: bytes) -> bool:
     except Exception:  # noqa: BLE001 - whoever writes and the other readers must not suffer from it
         _log.exception("reader failed")
         return False  # so that it fails in its own turn
+
+
+def _takes_nothing(data: bytes) -> bool:  # noqa: ARG001 - as whoever takes would be called
+    return False
 
 
 def _tell(waiting: asyncio.Future[int], number: int) -> None:
