@@ -202,7 +202,31 @@ async def test_a_request_that_is_cancelled_closes_the_iteration() -> None:
     await asyncio.wait({task})
     assert task.cancelled()
     assert streams.closed == ["a"]
-    assert {t.get_name() for t in asyncio.all_tasks()} & {"send events"} == set()
+    assert {t.get_name() for t in asyncio.all_tasks()} & {"watch the reader"} == set()
+
+
+async def test_a_request_that_breaks_ends_the_iteration() -> None:
+    streams = Streams()
+
+    async def send(message: dict[str, object]) -> None:
+        pass
+
+    async def receive() -> dict[str, object]:
+        raise ValueError("a body that is none")
+
+    response = EventStreamResponse(streams.quiet("a"))
+    async with asyncio.timeout(5):
+        await response({"type": "http"}, receive, send)  # type: ignore[arg-type]  # narrower dicts
+    assert streams.closed == ["a"]
+
+
+async def test_a_reader_who_leaves_after_a_quiet_time_ends_the_iteration() -> None:
+    streams = Streams()
+    async with serve(streams.app(comment_every=0.02)) as port:
+        async with connected(port, get("/quiet/a")) as reader:
+            for _ in range(3):
+                await reader.readuntil(COMMENT)
+        await until(lambda: streams.closed == ["a"], seconds=1)
 
 
 async def test_a_large_chunk_goes_out_in_parts_with_no_comment_amid_an_event() -> None:

@@ -101,28 +101,22 @@ class EventStreamResponse(Response):
         self._write_now = scope.get("extensions", {}).get(WRITE, _refuse)
         if self._outlet is not None:
             self._outlet.opens_to(self._take)
-        sending = asyncio.create_task(self._send_all(send), name="send events")
-        leaving = asyncio.create_task(_disconnected(receive), name="watch for the reader's leave")
-        watching = asyncio.create_task(self._watch(send), name="watch the reader's pace")
-        tasks = (sending, leaving, watching)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if watching.done() and not sending.done():
-                _log.warning("reader cut", reason="stuck")
-                if self._on_cut is not None:
-                    self._on_cut()
-                # closing would wait for the reader to take what is buffered
-                if (abort := scope.get("extensions", {}).get(ABORT)) is not None:
-                    abort()
-                    await asyncio.wait({leaving}, timeout=1)
+            async with asyncio.timeout(None) as sending:
+                guarding = asyncio.create_task(
+                    self._guard(scope, receive, send, sending), name="watch the reader"
+                )
+                try:
+                    await self._send_all(send)
+                finally:
+                    guarding.cancel()
+                    await asyncio.gather(guarding, return_exceptions=True)
+        except TimeoutError:
+            if not sending.expired():
+                raise
         finally:
             if self._outlet is not None:
                 self._outlet.closes()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if not sending.cancelled() and (error := sending.exception()) is not None:
-            raise error
 
     async def _send_all(self, send: Send) -> None:
         chunks = aiter(self._chunks)
@@ -157,8 +151,26 @@ class EventStreamResponse(Response):
                 self._stalled_since = time.monotonic()
                 await send({"type": "http.response.body", "body": part, "more_body": True})
 
-    async def _watch(self, send: Send) -> None:
-        """Send comments in quiet times; return when the reader is too slow.
+    async def _guard(
+        self, scope: Scope, receive: Receive, send: Send, sending: asyncio.Timeout
+    ) -> None:
+        """End the sending when the reader leaves or is too slow."""
+        try:
+            stuck = await self._is_stuck(receive, send)
+        except Exception:  # noqa: BLE001 - a request that breaks is heard of no more, so it has left
+            stuck = False
+        if stuck:
+            _log.warning("reader cut", reason="stuck")
+            if self._on_cut is not None:
+                self._on_cut()
+            # closing would wait for the reader to take what is buffered
+            if (abort := scope.get("extensions", {}).get(ABORT)) is not None:
+                abort()
+                await _leaves(receive, within=1)
+        sending.reschedule(0)
+
+    async def _is_stuck(self, receive: Receive, send: Send) -> bool:
+        """Send comments in quiet times until the reader leaves or, which is true, is too slow.
 
         One task for the stream and nothing for the chunk: this is the hottest path there is.
         """
@@ -166,7 +178,7 @@ class EventStreamResponse(Response):
             if self._stalled_since is not None:
                 wait = self._stalled_since + self._send_deadline - time.monotonic()
                 if wait <= 0:
-                    return
+                    return True
             elif (wait := self._sent_at + self._comment_every - time.monotonic()) <= 0:
                 try:
                     async with asyncio.timeout(self._send_deadline), self._writing:
@@ -174,12 +186,19 @@ class EventStreamResponse(Response):
                             {"type": "http.response.body", "body": COMMENT, "more_body": True}
                         )
                 except TimeoutError:
-                    return
+                    return True
                 self._sent_at = time.monotonic()
                 continue
-            await asyncio.sleep(min(wait, self._send_deadline))
+            if await _leaves(receive, within=min(wait, self._send_deadline)):
+                return False
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _leaves(receive: Receive, *, within: float) -> bool:
+    """Whether the reader leaves within so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return False
+    return True

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -175,14 +175,14 @@ class Streams:
         A reader that is too slow is told to come back, and its frames end there, as they do for one
         whose `permit` is withdrawn. What `take` took as it came is not among them.
         """
-        with ExitStack() as stack:
-            stack.enter_context(self._readers.reading(kind))
-            if (live := self._live.find(stream.id)) is not None:
-                view = live.view
-            else:
-                view = stack.enter_context(self._followers.following(stream))
-            if kind is ReaderKind.OWN:
-                stack.enter_context(self._audience.told(stream.session_id, view))
+        live = self._live.find(stream.id)
+        viewing = self._followers.following(stream) if live is None else nullcontext(live.view)
+        own = kind is ReaderKind.OWN
+        with (
+            self._readers.reading(kind),
+            viewing as view,
+            self._audience.told(stream.session_id, view) if own else nullcontext(),
+        ):
             frames = follow(
                 view,
                 after,
@@ -190,7 +190,7 @@ class Streams:
                 cut=self._readers.cut,
                 permit=permit,
                 take=take,
-                tell_observers=kind is ReaderKind.OWN,
+                tell_observers=own,
             )
             async with aclosing(frames):
                 async for data in frames:
