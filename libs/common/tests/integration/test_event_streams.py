@@ -9,6 +9,7 @@ from common_builders import build_app, connected, get, read_answer, serve, until
 from fastapi import APIRouter, FastAPI
 from structlog.testing import capture_logs
 
+from aula_common.web.protocol import ABORT
 from aula_common.web.sse import COMMENT, PART_BYTES, EventStreamResponse, sse_frame
 
 
@@ -272,6 +273,30 @@ async def test_who_was_cut_is_told_to_whoever_counts() -> None:
     async with asyncio.timeout(2):
         await response({"type": "http"}, receive, send)  # type: ignore[arg-type]  # narrower dicts
     assert cut == ["a"]
+
+
+@pytest.mark.parametrize("breaking", ["request", "counting"])
+async def test_a_cut_that_fails_ends_the_iteration_all_the_same(breaking: str) -> None:
+    streams = Streams()
+    aborted = asyncio.Event()
+
+    async def send(message: dict[str, object]) -> None:
+        if message.get("body"):
+            await asyncio.Event().wait()
+
+    async def receive() -> dict[str, object]:
+        await aborted.wait()
+        raise ValueError("a body that will never come")
+
+    def count() -> None:
+        if breaking == "counting":
+            raise ValueError("nothing to count with")
+
+    response = EventStreamResponse(streams.quiet("a"), send_deadline=0.05, on_cut=count)
+    scope = {"type": "http", "extensions": {ABORT: aborted.set}}
+    async with asyncio.timeout(5):
+        await response(scope, receive, send)  # type: ignore[arg-type]  # narrower dicts
+    assert streams.closed == ["a"]
 
 
 async def test_a_slow_reader_that_takes_part_after_part_is_not_cut() -> None:

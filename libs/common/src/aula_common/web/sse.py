@@ -156,17 +156,16 @@ class EventStreamResponse(Response):
     ) -> None:
         """End the sending when the reader leaves or is too slow."""
         try:
-            stuck = await self._is_stuck(receive, send)
-        except Exception:  # noqa: BLE001 - a request that breaks is heard of no more, so it has left
-            stuck = False
-        if stuck:
-            _log.warning("reader cut", reason="stuck")
-            if self._on_cut is not None:
-                self._on_cut()
-            # closing would wait for the reader to take what is buffered
-            if (abort := scope.get("extensions", {}).get(ABORT)) is not None:
-                abort()
-                await _leaves(receive, within=1)
+            if await self._is_stuck(receive, send):
+                _log.warning("reader cut", reason="stuck")
+                if self._on_cut is not None:
+                    self._on_cut()
+                # closing would wait for the reader to take what is buffered
+                if (abort := scope.get("extensions", {}).get(ABORT)) is not None:
+                    abort()
+                    await _leaves(receive, within=1)
+        except Exception as error:  # noqa: BLE001 - whatever it was, no reader stays unguarded
+            _log.warning("reader unguarded", error=repr(error))
         sending.reschedule(0)
 
     async def _is_stuck(self, receive: Receive, send: Send) -> bool:
