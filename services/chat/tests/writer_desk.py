@@ -33,6 +33,7 @@ class Desk:
         self.renewals = 0
         self.taken = False
         self.database_away = False
+        self.lease_stays_past = False
         self.live = self.new_stream()
         self.writer = LogWriter(
             self.log,
@@ -76,7 +77,7 @@ class Desk:
             raise UnavailableError("the database")
         if self.taken or not live.stream.live:
             live.lose()
-        else:
+        elif not self.lease_stays_past:
             live.lease_ends = self.clock.monotonic() + 30
 
 

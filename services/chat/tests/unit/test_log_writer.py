@@ -1,13 +1,15 @@
 """The log writer: log, then deliver; and one path that mends whatever befell a log."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from waiting import until
 from writer_desk import open_desk
 
 from aula_chat.domain.events import is_terminal, number_of, split_frames
-from aula_chat.services.stream_view import follow
+from aula_chat.domain.ports import LogAnswer, LogAppend
+from aula_chat.services.stream_view import PIECE_BYTES, follow
 
 
 async def test_readers_see_what_the_log_has() -> None:
@@ -50,6 +52,60 @@ async def test_when_the_log_is_away_nobody_waits_for_an_append_of_their_own() ->
             desk.writer.submit(one)
         await until(lambda: all(one.view.released for one in streams))
         assert desk.log.refused == 1
+
+
+async def test_what_follows_an_urgent_event_waits_for_the_window() -> None:
+    async with open_desk(window=60) as desk:
+        desk.say("first", urgent=True)
+        await desk.logged(1)
+        desk.say("second")
+        await asyncio.sleep(0.05)
+        assert len(desk.log.batches) == 1
+
+
+async def test_an_urgent_event_that_others_were_before_follows_them_at_once() -> None:
+    async with open_desk(most=2, window=60) as desk:
+        desk.say("a")
+        await asyncio.sleep(0)  # it is gathered
+        last = desk.new_stream()
+        for one in (desk.new_stream(), last):
+            one.emit("start", {})
+            desk.writer.submit(one, urgent=one is last)
+        await until(lambda: last.view.released == 1)
+        assert [len(batch) for batch in desk.log.batches] == [2, 1]
+
+
+async def test_a_long_backlog_goes_in_pieces_and_the_log_is_away_until_the_last() -> None:
+    async with open_desk() as desk:
+        desk.log.away = True
+        desk.say(*(f"{number} {'x' * 1000}" for number in range(100)))
+        await desk.released(100)
+        degraded, append = list[bool](), desk.log.append
+
+        async def watched(appends: Sequence[LogAppend]) -> list[LogAnswer]:
+            degraded.append(desk.live.view.degraded)
+            return await append(appends)
+
+        desk.log.append = watched  # type: ignore[method-assign]
+        desk.log.away = False
+        await desk.logged(100)
+        assert desk.numbers() == list(range(1, 101))
+        assert (
+            max(len(append.data) for batch in desk.log.batches for append in batch) <= PIECE_BYTES
+        )
+        assert len(degraded) > 100 * 1000 // PIECE_BYTES
+        assert all(degraded)
+        assert not desk.live.view.degraded
+
+
+async def test_who_still_has_no_lease_after_asking_asks_again_in_a_while() -> None:
+    async with open_desk(pause=60) as desk:
+        desk.lease_stays_past = True  # as when the stream's end was stored, and it isn't known yet
+        desk.clock.advance(31)
+        desk.say("a")
+        await until(lambda: desk.renewals > 0)
+        await asyncio.sleep(0.05)
+        assert desk.renewals == 1
 
 
 async def test_an_urgent_event_that_came_during_an_append_follows_it_at_once() -> None:
@@ -116,6 +172,20 @@ async def test_who_learns_of_a_lost_tail_after_the_lease_asks_first() -> None:
         await desk.logged(2)
         assert desk.numbers() == [1, 2]
         assert desk.renewals == 1
+
+
+async def test_what_the_log_holds_after_the_lease_is_not_taken_for_ours() -> None:
+    # another process has the stream, and a flush took along the fence that would say so
+    async with open_desk() as desk:
+        desk.log.appending.clear()
+        desk.say("ours")
+        await until(lambda: len(desk.log.batches) == 1)
+        desk.clock.advance(31)
+        desk.taken = True
+        desk.log.entries[desk.live.stream.id] = [(1, b"theirs")]
+        desk.log.appending.set()
+        await until(lambda: desk.live.fenced)
+        assert desk.live.view.released == 0
 
 
 async def test_a_flushed_log_is_written_from_the_first_event() -> None:
@@ -230,6 +300,20 @@ async def test_an_unexpected_failure_does_not_end_the_writer() -> None:
         await failed.wait()
         await desk.logged(1)
         assert desk.numbers() == [1]
+
+
+async def test_an_unexpected_failure_has_all_who_wait_served_from_memory() -> None:
+    async with open_desk(most=1, pause=60) as desk:
+
+        async def fail(appends: Any) -> Any:
+            raise ZeroDivisionError
+
+        desk.log.append = fail  # type: ignore[method-assign]  # broken for good
+        streams = [desk.new_stream() for _ in range(9)]
+        for one in streams:
+            one.emit("start", {})
+            desk.writer.submit(one)
+        await until(lambda: all(one.view.released for one in streams))
 
 
 async def test_a_reader_goes_on_from_any_event() -> None:

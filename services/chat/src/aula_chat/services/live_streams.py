@@ -102,10 +102,6 @@ class LiveStream:
         """The text so far, and the number of the last event."""
         return Checkpoint(text=self.answer.text, number=len(self.view.frames))
 
-    def pending(self) -> bytes:
-        """The frames after what is logged, in one piece."""
-        return self.view.frames.joined(self.logged, len(self.view.frames))
-
     def ask_stop(self) -> None:
         """Somebody has seen enough."""
         self.stop_asked = True

@@ -8,6 +8,7 @@ be sure of the lease, ask the log where it ends, append from memory everything a
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import islice
 
 from aula_chat.domain.fences import LossPlace
@@ -15,6 +16,7 @@ from aula_chat.domain.ports import LogAnswer, LogAppend, StreamLog
 from aula_chat.services.fences import Fences
 from aula_chat.services.live_streams import LiveStream
 from aula_chat.services.log_health import LogHealth
+from aula_chat.services.stream_view import PIECE_BYTES
 from aula_common.clock import Clock
 from aula_common.errors import UnavailableError
 from aula_common.logging import get_logger
@@ -29,9 +31,9 @@ class LogWriter:
     """One for each process: gathers what all streams wrote and appends it in one round trip.
 
     What waits is gathered for `window` seconds, unless a first or last event does. An append is of
-    `most` streams: one of many more would be late on a busy machine, and late for all of them.
-    After a failure the next attempt follows in `pause` seconds. The log bounds an append's time
-    itself.
+    `most` streams and a piece of each: one of more would be late on a busy machine, and late for
+    all of them. After a failure the next attempt follows in `pause` seconds. The log bounds an
+    append's time itself.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class LogWriter:
         taken = [self._waiting.pop(id_) for id_ in [*islice(self._waiting, self._most)]]
         if not self._waiting:
             self._work.clear()
+            self._urgent.clear()
         return [live for live in taken if not live.syncing and self._waits(live)]
 
     def _waits(self, live: LiveStream) -> bool:
@@ -103,43 +106,44 @@ class LogWriter:
                 await self._urgent.wait()
         except TimeoutError:
             pass
-        self._urgent.clear()
 
     async def _try_append(self, batch: list[LiveStream]) -> bool:
         try:
             return await self._append(batch)
         except Exception:  # noqa: BLE001 - every stream of the process hangs on this loop
             _log.exception("append failed unexpectedly")
-            for live in batch:
-                self._degrade(live)
+            self._degrade_all(batch)
             return False
 
     async def _append(self, batch: list[LiveStream]) -> bool:
-        streams = {live.stream.id: live for live in batch if self._may_append(live)}
-        appends = [
-            LogAppend(
-                stream_id=live.stream.id,
-                fence=live.stream.fence,
-                expected_top=live.logged,
-                number=len(live.view.frames),
-                data=live.pending(),
-                ttl_seconds=self._ttl_seconds,
-            )
-            for live in streams.values()
-        ]
-        if not appends:
+        batch = [live for live in batch if self._may_append(live)]
+        if not batch:
             return True
+        appends = [self._append_of(live) for live in batch]
+        last = [len(live.view.frames) for live in batch]
         asked_at = self._clock.monotonic()
         try:
             answers = await self._log.append(appends)
         except UnavailableError:
-            for live in (*streams.values(), *self._waiting.values()):
-                self._degrade(live)
+            self._degrade_all(batch)
             return False
         self._health.answered(asked_at)
-        for append, answer in zip(appends, answers, strict=True):
-            self._acknowledge(streams[append.stream_id], append, answer, asked_at)
+        for live, append, number, answer in zip(batch, appends, last, answers, strict=True):
+            whole = append.number == number
+            self._acknowledge(live, append, answer, asked_at, whole=whole)
         return True
+
+    def _append_of(self, live: LiveStream) -> LogAppend:
+        frames = live.view.frames
+        number = frames.last_within(live.logged, len(frames), PIECE_BYTES)
+        return LogAppend(
+            stream_id=live.stream.id,
+            fence=live.stream.fence,
+            expected_top=live.logged,
+            number=number,
+            data=frames.joined(live.logged, number),
+            ttl_seconds=self._ttl_seconds,
+        )
 
     def _may_append(self, live: LiveStream) -> bool:
         # a process that slept past its lease must ask before it writes anything
@@ -149,15 +153,23 @@ class LogWriter:
         return True
 
     def _acknowledge(
-        self, live: LiveStream, append: LogAppend, answer: LogAnswer, asked_at: float
+        self,
+        live: LiveStream,
+        append: LogAppend,
+        answer: LogAnswer,
+        asked_at: float,
+        *,
+        whole: bool,
     ) -> None:
+        """`whole`: whether the append was all that there was; else the log is still catching up."""
         if answer.stop_asked:
             live.ask_stop()
         if answer.fenced:
             _log.warning("fenced off by the log", stream=live.stream.id)
             self._fences.lose(live, LossPlace.APPEND)
         elif answer.accepted:
-            self._mend(live)
+            if whole:
+                self._mend(live)
             live.acknowledge(append.number, asked_at=asked_at)
         elif live.lease_valid:
             self._adopt(live, answer.top)
@@ -171,6 +183,11 @@ class LogWriter:
     def _mend(self, live: LiveStream) -> None:
         live.view.degrade(degraded=False)
         self._health.mend(live)
+
+    def _degrade_all(self, batch: list[LiveStream]) -> None:
+        """These and all who wait: their appends would fail likewise."""
+        for live in (*batch, *self._waiting.values()):
+            self._degrade(live)
 
     def _degrade(self, live: LiveStream) -> None:
         if not live.view.degraded:
@@ -189,10 +206,11 @@ class LogWriter:
     async def _resync(self, live: LiveStream) -> None:
         """Make sure that the stream is still ours; the next append finds where its log ends."""
         try:
-            if live.stream.live:  # its end is stored: no lease is needed to tell of it
-                await self._renew(live)
-        except UnavailableError:
-            await asyncio.sleep(self._pause)
+            with suppress(UnavailableError):
+                if live.stream.live:  # its end is stored: no lease is needed to tell of it
+                    await self._renew(live)
+            if not live.lease_valid:
+                await asyncio.sleep(self._pause)
         finally:
             live.syncing = False
         if self._waits(live):
