@@ -95,7 +95,7 @@ async def test_a_long_conversation_has_no_more_looked_at_than_a_short_one(
 ) -> None:
     replies = Replies()
     looked_at = {}
-    for count in (220, 5000):
+    for count in (230, 5000):
         session_id = f"ses_{count}"
         await store["messages"].insert_many(messages(session_id, count))
         await store["sessions"].insert_one(session(count, session_id))
@@ -114,4 +114,30 @@ async def test_a_long_conversation_has_no_more_looked_at_than_a_short_one(
         assert len(reads) == 4  # one each, and no more batches
         assert not [one for one in replies.sent if "getMore" in one]
         looked_at[count] = [await examined(store, read) for read in reads]
-    assert looked_at[220] == looked_at[5000] == [220, 120, 40, 140]
+    assert looked_at[230] == looked_at[5000] == [220, 120, 40, 140]
+
+
+async def test_a_look_at_a_session_goes_through_no_others(
+    store: Documents, mongo_database: str
+) -> None:
+    # the embedded server joins by an index, but makes a union with all that a collection holds
+    replies = Replies()
+    for number in range(3):
+        await store["sessions"].insert_one(session(50, f"ses_{number}"))
+        await store["messages"].insert_many(messages(f"ses_{number}", 50))
+    async with AsyncMongoClient[dict[str, Any]](
+        mongo_database, event_listeners=[replies]
+    ) as client:
+        turns = TurnRepository(client.get_default_database())
+        for _ in range(2):
+            assert await turns.look("ses_1", "usr_a", limit=200)
+    looks = [one for one in replies.sent if "aggregate" in one]
+    assert [one["aggregate"] for one in looks] == ["sessions"] * 2
+    for look in looks:
+        match, join, *_ = look["pipeline"]
+        assert match == {"$match": {"_id": "ses_1", "userId": "usr_a"}}
+        (read,) = (
+            {"find": inner["from"], "filter": {inner["foreignField"]: "ses_1"}}
+            for inner in join.values()
+        )
+        assert await examined(store, read) == 50

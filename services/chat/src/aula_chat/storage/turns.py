@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pymongo import DESCENDING, UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ClientBulkWriteException
 
@@ -43,32 +44,56 @@ class TurnRepository:
         They are fewer than `limit`: a whole `limit` of them says that there may be more, and the
         oldest is left out.
         """
+        wanted: Document = {"_id": session_id, "userId": user_id}
         newest = newest_of(session_id, limit, self._ends.get(session_id, 0))
-        pipeline: list[Document] = [
-            {"$match": newest},
-            {"$sort": {"position": DESCENDING}},
-            {"$limit": limit},
-            {"$project": {"_id": 0, "role": 1, "content": 1, "position": 1}},
-            {
-                "$unionWith": {
-                    "coll": self._sessions.name,
-                    "pipeline": [{"$match": {"_id": session_id, "userId": user_id}}],
-                }
-            },
-        ]
-        with mongo_errors():
-            # more than there can be, so that the first answer has all, and says that it does
-            cursor = await self._messages.aggregate(pipeline, batchSize=limit + 2)
-            found = await cursor.to_list()
-        if not found or "_id" not in found[-1]:
+        if "position" in newest:
+            session, messages = await self._look_at_long(wanted, newest, limit)
+            if session is not None and len(messages) < limit:  # many were deleted lately
+                session, messages = await self._look_at_any(wanted, limit)
+        else:
+            session, messages = await self._look_at_any(wanted, limit)
+        if session is None:
             return None
-        *messages, session = found
-        if len(messages) < limit and "position" in newest:
-            self._ends.pop(session_id, None)  # many were deleted lately
-            return await self.look(session_id, user_id, limit=limit)
         seen = _to_sight(session, messages[::-1], whole=len(messages) < limit)
         self._remember(session_id, seen.last_position)
         return seen
+
+    async def _look_at_any(
+        self, wanted: Document, limit: int
+    ) -> tuple[Document | None, list[Document]]:
+        """The session and its messages, newest first.
+
+        The embedded server finds both by indexes, and sorts all messages of the session.
+        """
+        pipeline: list[Document] = [
+            {"$match": wanted},
+            {
+                "$lookup": {
+                    "from": self._messages.name,
+                    "localField": "_id",
+                    "foreignField": "sessionId",
+                    "pipeline": _newest_first(limit),
+                    "as": "newest",
+                }
+            },
+            # else all of them would have to fit into one document
+            {"$unwind": {"path": "$newest", "preserveNullAndEmptyArrays": True}},
+        ]
+        found = await _all(self._sessions, pipeline, limit)
+        messages = [one["newest"] for one in found if "newest" in one]
+        return (found[0] if found else None), messages
+
+    async def _look_at_long(
+        self, wanted: Document, newest: Document, limit: int
+    ) -> tuple[Document | None, list[Document]]:
+        """The same from the messages that match `newest`.
+
+        The embedded server finds these by an index, and goes through all sessions.
+        """
+        union = {"coll": self._sessions.name, "pipeline": [{"$match": wanted}]}
+        pipeline = [{"$match": newest}, *_newest_first(limit), {"$unionWith": union}]
+        *messages, session = await _all(self._messages, pipeline, limit) or [{}]
+        return (session, messages) if "_id" in session else (None, [])
 
     async def begin(
         self, stream: Stream, question: Message, *, after: str | None, lease_seconds: float
@@ -156,6 +181,23 @@ class TurnRepository:
     def _keep(self, message: Message, *, fence: int) -> UpdateOne:
         wanted, update = kept(message, fence=fence)
         return UpdateOne(wanted, update, upsert=True, namespace=self._messages.full_name)
+
+
+def _newest_first(limit: int) -> list[Document]:
+    return [
+        {"$sort": {"position": DESCENDING}},
+        {"$limit": limit},
+        {"$project": {"_id": 0, "role": 1, "content": 1, "position": 1}},
+    ]
+
+
+async def _all(
+    collection: AsyncCollection[Document], pipeline: list[Document], limit: int
+) -> list[Document]:
+    with mongo_errors():
+        # more than there can be, so that the first answer has all, and says that it does
+        cursor = await collection.aggregate(pipeline, batchSize=limit + 2)
+        return await cursor.to_list()
 
 
 def _if(field: str, holds: Document) -> Document:
