@@ -83,9 +83,13 @@ async def examined(store: AsyncDatabase[dict[str, Any]], read: dict[str, Any]) -
     limit.
     """
     if "aggregate" in read:
-        stages = {name: value for stage in read["pipeline"] for name, value in stage.items()}
-        read = {"find": read["aggregate"], "filter": stages["$match"]}
-        read |= {"sort": stages["$sort"], "limit": stages["$limit"]}
+        stages = _stages(read["pipeline"])
+        found, wanted = read["aggregate"], stages["$match"]
+        if "$lookup" in stages:  # of the other collection
+            join = stages["$lookup"]
+            found, wanted = join["from"], {join["foreignField"]: wanted[join["localField"]]}
+            stages = _stages(join["pipeline"])
+        read = {"find": found, "filter": wanted, "sort": stages["$sort"], "limit": stages["$limit"]}
     asked = {
         name: read[name] for name in ("find", "filter", "sort", "skip", "limit") if name in read
     }
@@ -93,3 +97,7 @@ async def examined(store: AsyncDatabase[dict[str, Any]], read: dict[str, Any]) -
     assert "'indexName': 'order'" in str(plan["queryPlanner"]["winningPlan"])
     count: int = plan["executionStats"]["totalDocsExamined"]
     return count
+
+
+def _stages(pipeline: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: value for stage in pipeline for name, value in stage.items()}

@@ -203,7 +203,7 @@ async def test_ten_thousand_messages_cost_a_stream_what_two_hundred_do(
     seen: dict[int, list[Reply]] = {}
     async with run_chat(around) as chat:
         student = await chat.student(credits=100_000)
-        for count in (200, 10_000):
+        for count in (230, 10_000):  # both beyond what a prompt may hold
             session_id = await long_session(around, student, count)
             await student.ask(session_id, SHORT)  # from now on its process knows its end
             replies.seen.clear()
@@ -214,7 +214,7 @@ async def test_ten_thousand_messages_cost_a_stream_what_two_hundred_do(
             async with AsyncMongoClient[dict[str, Any]](around.mongo_uri) as client:
                 # by now with the question and the answer
                 assert await examined(client.get_default_database(), looks[-1]) <= 220 + 2
-    assert seen[200] == seen[10_000]
-    [history] = [one for one in seen[200] if one.collection == "messages" and one.documents]
+    assert seen[230] == seen[10_000]
+    [history] = [one for one in seen[230] if one.collection == "messages" and one.documents]
     assert (history.command, history.documents) == ("aggregate", 201)  # the session among them
     assert history.size < 201 * (len(WORDS) + 80)  # a position, a role, a text, and no more

@@ -21,7 +21,7 @@ from aula_devstack.servers.service import Service
 NEVER = 3600.0
 QUICK = "[[pace=0 tokens=3]] Hi"
 MONGO = [
-    "aggregate messages",  # the session with its newest messages
+    "aggregate sessions",  # the session with its newest messages
     "update streams",  # the claim
     "bulkWrite 1 sessions, 1 streams, 1 messages",  # it begins: the user's message is kept
     "update streams",  # the end, with the settlement's intent

@@ -134,10 +134,6 @@ async def test_a_look_at_a_session_goes_through_no_others(
     looks = [one for one in replies.sent if "aggregate" in one]
     assert [one["aggregate"] for one in looks] == ["sessions"] * 2
     for look in looks:
-        match, join, *_ = look["pipeline"]
-        assert match == {"$match": {"_id": "ses_1", "userId": "usr_a"}}
-        (read,) = (
-            {"find": inner["from"], "filter": {inner["foreignField"]: "ses_1"}}
-            for inner in join.values()
-        )
-        assert await examined(store, read) == 50
+        assert look["pipeline"][0] == {"$match": {"_id": "ses_1", "userId": "usr_a"}}
+        assert "$unionWith" not in str(look)
+        assert await examined(store, look) == 50

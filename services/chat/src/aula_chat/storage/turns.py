@@ -25,6 +25,7 @@ from aula_common.mongo import mongo_errors
 Document = dict[str, Any]
 _CONVERSION_FAILURE = 241
 _REMEMBERED = 10_000
+_MESSAGE_ALONE = {"newest": "$newest"}
 
 
 class TurnRepository:
@@ -77,7 +78,14 @@ class TurnRepository:
                 }
             },
             # else all of them would have to fit into one document
-            {"$unwind": {"path": "$newest", "preserveNullAndEmptyArrays": True}},
+            {
+                "$unwind": {
+                    "path": "$newest",
+                    "includeArrayIndex": "index",
+                    "preserveNullAndEmptyArrays": True,
+                }
+            },
+            {"$replaceWith": {"$cond": [{"$gt": ["$index", 0]}, _MESSAGE_ALONE, "$$ROOT"]}},
         ]
         found = await _all(self._sessions, pipeline, limit)
         messages = [one["newest"] for one in found if "newest" in one]
