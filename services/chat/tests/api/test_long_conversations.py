@@ -203,18 +203,21 @@ async def test_ten_thousand_messages_cost_a_stream_what_two_hundred_do(
     seen: dict[int, list[Reply]] = {}
     async with run_chat(around) as chat:
         student = await chat.student(credits=100_000)
-        for count in (230, 10_000):  # both beyond what a prompt may hold
+        for count in (200, 230, 10_000):
             session_id = await long_session(around, student, count)
             await student.ask(session_id, SHORT)  # from now on its process knows its end
             replies.seen.clear()
             events = await student.ask(session_id, SHORT)
             assert dropped(events) == [count + 2 - GIVEN]
             seen[count] = [*replies.of("sessions"), *replies.of("messages")]
-            looks = [one for one in replies.sent if one.get("aggregate") == "messages"]
+            looks = [one for one in replies.sent if "aggregate" in one]
             async with AsyncMongoClient[dict[str, Any]](around.mongo_uri) as client:
                 # by now with the question and the answer
                 assert await examined(client.get_default_database(), looks[-1]) <= 220 + 2
     assert seen[230] == seen[10_000]
-    [history] = [one for one in seen[230] if one.collection == "messages" and one.documents]
-    assert (history.command, history.documents) == ("aggregate", 201)  # the session among them
-    assert history.size < 201 * (len(WORDS) + 80)  # a position, a role, a text, and no more
+    assert len(seen[200]) == len(seen[10_000])
+    # the session comes with the first of 200 messages, or after them where they are bounded
+    for count, collection, documents in ((200, "sessions", 200), (230, "messages", 201)):
+        [history] = [one for one in seen[count] if one.collection == collection and one.documents]
+        assert (history.command, history.documents) == ("aggregate", documents)
+        assert history.size < 201 * (len(WORDS) + 80)  # a position, a role, a text, and no more
