@@ -165,11 +165,11 @@ class EventStreamResponse(Response):
                     abort()
                     await _leaves(receive, within=1)
         except Exception as error:  # noqa: BLE001 - whatever it was, no reader stays unguarded
-            _log.warning("reader unguarded", error=repr(error))
+            _log.warning("reader given up", error=repr(error))
         sending.reschedule(0)
 
     async def _is_stuck(self, receive: Receive, send: Send) -> bool:
-        """Send comments in quiet times until the reader leaves or, which is true, is too slow.
+        """Whether the reader is too slow; False when it has left. Comments go out in quiet times.
 
         One task for the stream and nothing for the chunk: this is the hottest path there is.
         """

@@ -1,4 +1,4 @@
-"""The frames of one stream in one piece of memory, the n-th at index n - 1."""
+"""The frames of one stream in little memory, the n-th at index n - 1."""
 
 import zlib
 from array import array
@@ -11,7 +11,7 @@ _FASTEST = 1
 
 
 class Frames(Sequence[bytes]):
-    """Only grows. Each frame as an object of its own would cost 80 bytes more than its own.
+    """Only grows. A frame costs four bytes beside its own; as an object it would cost 80.
 
     Frames differ in their texts alone. So all but the newest are kept compressed, in blocks of
     `BLOCK_BYTES` wherever frames end; the newest are what is logged and sent, and are at hand.

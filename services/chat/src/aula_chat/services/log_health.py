@@ -23,7 +23,7 @@ class LogHealth:
         self._degraded_before = 0.0
         self._appends = metrics.histogram(
             "stream_log_append_seconds",
-            "Time in which Redis answered an append of all streams' events, in seconds.",
+            "Time in which Redis answered an append of many streams' events, in seconds.",
             buckets=_BUCKETS,
         )
         metrics.gauge(

@@ -101,11 +101,9 @@ class LogWriter:
         return waits
 
     async def _gather(self) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._window):
                 await self._urgent.wait()
-        except TimeoutError:
-            pass
 
     async def _try_append(self, batch: list[LiveStream]) -> bool:
         try:
