@@ -85,7 +85,7 @@ async def examined(store: AsyncDatabase[dict[str, Any]], read: dict[str, Any]) -
     if "aggregate" in read:
         stages = _stages(read["pipeline"])
         found, wanted = read["aggregate"], stages["$match"]
-        if "$lookup" in stages:  # of the other collection
+        if "$sort" not in stages:  # the messages are those that are joined
             join = stages["$lookup"]
             found, wanted = join["from"], {join["foreignField"]: wanted[join["localField"]]}
             stages = _stages(join["pipeline"])

@@ -117,23 +117,44 @@ async def test_a_long_conversation_has_no_more_looked_at_than_a_short_one(
     assert looked_at[230] == looked_at[5000] == [220, 120, 40, 140]
 
 
+@pytest.mark.parametrize(
+    ("count", "collections"), [(50, ("sessions", "messages")), (230, ("messages", "sessions"))]
+)
 async def test_a_look_at_a_session_goes_through_no_others(
-    store: Documents, mongo_database: str
+    store: Documents, mongo_database: str, count: int, collections: tuple[str, str]
 ) -> None:
     # the embedded server joins by an index, but makes a union with all that a collection holds
+    first, joined = collections
+    fields = {"sessions": "_id", "messages": "sessionId"}
     replies = Replies()
     for number in range(3):
-        await store["sessions"].insert_one(session(50, f"ses_{number}"))
-        await store["messages"].insert_many(messages(f"ses_{number}", 50))
+        await store["sessions"].insert_one(session(count, f"ses_{number}"))
+        await store["messages"].insert_many(messages(f"ses_{number}", count))
     async with AsyncMongoClient[dict[str, Any]](
         mongo_database, event_listeners=[replies]
     ) as client:
         turns = TurnRepository(client.get_default_database())
-        for _ in range(2):
+        for _ in range(2):  # the second knows where the conversation ended
             assert await turns.look("ses_1", "usr_a", limit=200)
     looks = [one for one in replies.sent if "aggregate" in one]
-    assert [one["aggregate"] for one in looks] == ["sessions"] * 2
-    for look in looks:
-        assert look["pipeline"][0] == {"$match": {"_id": "ses_1", "userId": "usr_a"}}
-        assert "$unionWith" not in str(look)
-        assert await examined(store, look) == 50
+    assert [one["aggregate"] for one in looks] == ["sessions", first]
+    look = looks[-1]
+    assert look["pipeline"][0]["$match"][fields[first]] == "ses_1"
+    [join] = [one["$lookup"] for one in look["pipeline"] if "$lookup" in one]
+    assert (join["from"], join["localField"]) == (joined, "_id")
+    assert join["foreignField"] == fields[joined]
+    assert "$unionWith" not in str(look)
+    assert await examined(store, look) == min(count, 220)
+
+
+async def test_a_long_conversation_is_seen_by_its_owner_alone_and_while_it_is_there(
+    store: Documents,
+) -> None:
+    await store["messages"].insert_many(messages("ses_a", 230))
+    await store["sessions"].insert_one(session(230))
+    turns = TurnRepository(store)
+    for _ in range(2):
+        assert await turns.look("ses_a", "usr_a", limit=200)
+        assert await turns.look("ses_a", "usr_b", limit=200) is None
+    await store["sessions"].delete_one({"_id": "ses_a"})
+    assert await turns.look("ses_a", "usr_a", limit=200) is None

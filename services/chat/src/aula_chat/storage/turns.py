@@ -25,7 +25,18 @@ from aula_common.mongo import mongo_errors
 Document = dict[str, Any]
 _CONVERSION_FAILURE = 241
 _REMEMBERED = 10_000
-_MESSAGE_ALONE = {"newest": "$newest"}
+# a session and its messages: the first with it, the others alone; all of them need not fit into a
+# document
+_ONE_BY_ONE: list[Document] = [
+    {
+        "$unwind": {
+            "path": "$newest",
+            "includeArrayIndex": "index",
+            "preserveNullAndEmptyArrays": True,
+        }
+    },
+    {"$replaceWith": {"$cond": [{"$gt": ["$index", 0]}, {"newest": "$newest"}, "$$ROOT"]}},
+]
 
 
 class TurnRepository:
@@ -47,61 +58,55 @@ class TurnRepository:
         """
         wanted: Document = {"_id": session_id, "userId": user_id}
         newest = newest_of(session_id, limit, self._ends.get(session_id, 0))
+        found: list[Document] = []
         if "position" in newest:
-            session, messages = await self._look_at_long(wanted, newest, limit)
-            if session is not None and len(messages) < limit:  # many were deleted lately
-                session, messages = await self._look_at_any(wanted, limit)
-        else:
-            session, messages = await self._look_at_any(wanted, limit)
-        if session is None:
+            found = await _all(self._messages, self._by_messages(newest, wanted, limit), limit)
+        if len(found) < limit:  # not known to be long; or many were deleted lately
+            found = await _all(self._sessions, self._by_session(wanted, limit), limit)
+        if not found:
             return None
-        seen = _to_sight(session, messages[::-1], whole=len(messages) < limit)
+        messages = [one["newest"] for one in reversed(found) if "newest" in one]
+        seen = _to_sight(found[0], messages, whole=len(messages) < limit)
         self._remember(session_id, seen.last_position)
         return seen
 
-    async def _look_at_any(
-        self, wanted: Document, limit: int
-    ) -> tuple[Document | None, list[Document]]:
-        """The session and its messages, newest first.
+    def _by_session(self, wanted: Document, limit: int) -> list[Document]:
+        """The session, joined with its messages.
 
-        The embedded server finds both by indexes, and sorts all messages of the session.
+        The embedded server finds both by indexes, and reads and sorts all messages of the session.
         """
-        pipeline: list[Document] = [
-            {"$match": wanted},
-            {
-                "$lookup": {
-                    "from": self._messages.name,
-                    "localField": "_id",
-                    "foreignField": "sessionId",
-                    "pipeline": _newest_first(limit),
-                    "as": "newest",
-                }
-            },
-            # else all of them would have to fit into one document
-            {
-                "$unwind": {
-                    "path": "$newest",
-                    "includeArrayIndex": "index",
-                    "preserveNullAndEmptyArrays": True,
-                }
-            },
-            {"$replaceWith": {"$cond": [{"$gt": ["$index", 0]}, _MESSAGE_ALONE, "$$ROOT"]}},
+        newest: Document = {
+            "from": self._messages.name,
+            "localField": "_id",
+            "foreignField": "sessionId",
+            "pipeline": _newest_first(limit),
+            "as": "newest",
+        }
+        return [{"$match": wanted}, {"$lookup": newest}, *_ONE_BY_ONE]
+
+    def _by_messages(self, newest: Document, wanted: Document, limit: int) -> list[Document]:
+        """The messages that match `newest`, joined with their session; nothing if there are none.
+
+        The embedded server finds both by indexes, and reads none of the other messages.
+        """
+        session: Document = {
+            "from": self._sessions.name,
+            "localField": "_id",
+            "foreignField": "_id",
+            "pipeline": [{"$match": wanted}],
+            "as": "session",
+        }
+        # of one group the session is read once
+        group = {"_id": {"$literal": wanted["_id"]}, "newest": {"$push": "$$ROOT"}}
+        return [
+            {"$match": newest},
+            *_newest_first(limit),
+            {"$group": group},
+            {"$lookup": session},
+            {"$unwind": "$session"},
+            {"$replaceWith": {"$mergeObjects": ["$session", {"newest": "$newest"}]}},
+            *_ONE_BY_ONE,
         ]
-        found = await _all(self._sessions, pipeline, limit)
-        messages = [one["newest"] for one in found if "newest" in one]
-        return (found[0] if found else None), messages
-
-    async def _look_at_long(
-        self, wanted: Document, newest: Document, limit: int
-    ) -> tuple[Document | None, list[Document]]:
-        """The same from the messages that match `newest`.
-
-        The embedded server finds these by an index, and goes through all sessions.
-        """
-        union = {"coll": self._sessions.name, "pipeline": [{"$match": wanted}]}
-        pipeline = [{"$match": newest}, *_newest_first(limit), {"$unionWith": union}]
-        *messages, session = await _all(self._messages, pipeline, limit) or [{}]
-        return (session, messages) if "_id" in session else (None, [])
 
     async def begin(
         self, stream: Stream, question: Message, *, after: str | None, lease_seconds: float
@@ -203,8 +208,8 @@ async def _all(
     collection: AsyncCollection[Document], pipeline: list[Document], limit: int
 ) -> list[Document]:
     with mongo_errors():
-        # more than there can be, so that the first answer has all, and says that it does
-        cursor = await collection.aggregate(pipeline, batchSize=limit + 2)
+        # one more than there can be, so that the first answer has all, and says that it does
+        cursor = await collection.aggregate(pipeline, batchSize=limit + 1)
         return await cursor.to_list()
 
 
