@@ -1,11 +1,13 @@
 """What is left of streams and readers in a process: nothing."""
 
+import gc
 from asyncio import gather, to_thread
 from typing import Any
 
 import pymongo
 import pytest
 from chat_builders import OBSERVE, Caller, Chat, Surroundings, run_chat
+from long_talks import WORDS, lengthen
 from waiting import eventually, until
 
 from aula_chat.domain.turns import Beginning, Sight
@@ -140,3 +142,31 @@ async def check_first_alone_remains(chat: Chat, student: Caller, session_id: str
     balance = await chat.credits_of(student.id)
     assert (balance["available"], balance["held"]) == (999, 0)
     assert (await student.ask(session_id, "[[pace=0 tokens=3]] Third"))[-1].event == "complete"
+
+
+async def test_a_conversation_is_in_memory_no_longer_than_until_the_model_answers(
+    chat: Chat, around: Surroundings
+) -> None:
+    student = await chat.student(credits=10_000, tier="pro")
+    session_id = await student.new_session()
+    await to_thread(lengthen, around.mongo_uri, session_id, 190)
+    words = f"000007 {WORDS}"  # of one message, and of no constant
+    word = new_id("word")
+    async with student.asking(session_id, f"[[pace=20 tokens=500]] {word}") as reading:
+        await reading.until_seen("chunk")
+        assert any(one.startswith("Stream(") for one in holders_of(word))  # so it would be found
+        assert holders_of(words) == []
+        await student.post(f"/api/chat/sessions/{session_id}/stop")
+        await reading.to_end()
+
+
+def holders_of(words: str) -> list[str]:
+    """What refers to a text with these words; a coroutine does by its variables."""
+    gc.collect()  # what nothing refers to is not held
+    return [
+        repr(holder)[:200]
+        for holder in gc.get_objects()
+        for held in gc.get_referents(holder)
+        if (type(held) is str and words in held and held is not words)
+        or (type(held) in (bytes, bytearray) and words.encode() in held)
+    ]

@@ -27,17 +27,22 @@ class Turn:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prompt:
     """What a model is asked. `model_id` is the provider's own; `turns` are as `merge_turns` gives.
 
-    `max_output_tokens` is the output allowance, and a model never writes more.
+    `max_output_tokens` is the output allowance, and a model never writes more. Once a model has
+    begun to answer, the caller may let go of the turns.
     """
 
     model_id: str
     turns: tuple[Turn, ...]
     max_output_tokens: int
     system: str | None = None
+
+    def forget(self) -> None:
+        """Let go of the turns."""
+        self.turns = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from aula_chat.domain.models import Model
 from aula_chat.domain.tokens import bytes_within, estimate_prompt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Conversation:
     """The newest messages of a session, oldest of them first, and how many stand before them.
 
@@ -22,6 +22,10 @@ class Conversation:
     turns: tuple[Turn, ...] = ()
     earlier: int = 0
     last_position: int = 0
+
+    def forget(self) -> None:
+        """Let go of the messages."""
+        self.turns = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

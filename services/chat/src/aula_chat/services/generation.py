@@ -147,22 +147,12 @@ class Generator:
         )
 
     async def _generate(self, live: LiveStream, answer: Answer, conversation: Conversation) -> None:
-        """Ask the models in order until one begins to answer; that one writes to the end.
-
-        Each is given as much as its own window holds.
-        """
+        """Ask the models in order until one begins to answer; that one writes to the end."""
         reservation = live.stream.reservation
         for index, model_id in enumerate(reservation.model_ids):
             answer.model_id = model_id
-            context = fit(conversation, live.stream.question, model_of(model_id))
-            live.view.trim(context.dropped)
-            prompt = Prompt(
-                model_id=model_id,
-                turns=context.turns,
-                max_output_tokens=min(reservation.max_output_tokens, context.max_output_tokens),
-            )
             try:
-                await self._stream(live, answer, prompt, fallback=index > 0)
+                await self._stream(live, answer, conversation, fallback=index > 0)
             except ProviderError as error:
                 last = index == len(reservation.model_ids) - 1
                 refused = index == 0 and isinstance(error, ProviderRejectedError)
@@ -176,13 +166,17 @@ class Generator:
                 return
 
     async def _stream(
-        self, live: LiveStream, answer: Answer, prompt: Prompt, *, fallback: bool
+        self, live: LiveStream, answer: Answer, conversation: Conversation, *, fallback: bool
     ) -> None:
+        prompt = _prompt(live, answer.model_id, conversation)
         async with aclosing(self._model.stream(prompt)) as events:
             async for event in events:
                 match event:
                     case TextDelta(text):
                         if not answer.parts:
+                            # no other model is asked now; they can be most of a stream's memory
+                            prompt.forget()
+                            conversation.forget()
                             self._emit(
                                 live,
                                 "model",
@@ -216,3 +210,15 @@ class Generator:
                 await self._accounts.report(live.stream.id, live.stream.user_id, answer.tokens)
             except UnavailableError:
                 _log.info("progress not reported", stream=live.stream.id)
+
+
+def _prompt(live: LiveStream, model_id: str, conversation: Conversation) -> Prompt:
+    """As much of it as the model's window holds; the readers are told what is left out."""
+    reservation = live.stream.reservation
+    context = fit(conversation, live.stream.question, model_of(model_id))
+    live.view.trim(context.dropped)
+    return Prompt(
+        model_id=model_id,
+        turns=context.turns,
+        max_output_tokens=min(reservation.max_output_tokens, context.max_output_tokens),
+    )
