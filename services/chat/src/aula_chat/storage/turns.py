@@ -25,8 +25,7 @@ from aula_common.mongo import mongo_errors
 Document = dict[str, Any]
 _CONVERSION_FAILURE = 241
 _REMEMBERED = 10_000
-# a session and its messages: the first with it, the others alone; all of them need not fit into a
-# document
+# the first of the messages with the session, the others alone
 _ONE_BY_ONE: list[Document] = [
     {
         "$unwind": {
@@ -96,7 +95,7 @@ class TurnRepository:
             "pipeline": [{"$match": wanted}],
             "as": "session",
         }
-        # of one group the session is read once
+        # the session is read once; even the longest messages of a prompt fit into its document
         group = {"_id": {"$literal": wanted["_id"]}, "newest": {"$push": "$$ROOT"}}
         return [
             {"$match": newest},
