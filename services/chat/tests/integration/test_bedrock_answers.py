@@ -11,6 +11,7 @@ from bedrock_builders import (
     requests_of,
     text_of,
 )
+from bedrock_relay import relay
 
 from aula_chat.domain.language_models import Finish, FinishReason, TextDelta, TokenUsage
 from aula_devstack.bedrock.tokens import count_tokens
@@ -162,7 +163,11 @@ async def test_fifty_streams_at_once_each_get_their_own_answer(
 async def test_a_finished_streams_connection_serves_the_next(
     monkeypatch: pytest.MonkeyPatch, bedrock_url: str
 ) -> None:
-    async with bedrock_model(monkeypatch, bedrock_url, max_connections=1) as model:
+    async with (
+        relay(bedrock_url, piece=7) as (url, connections),  # the body's end comes after the finish
+        bedrock_model(monkeypatch, url, max_connections=1) as model,
+    ):
         for _ in range(3):
             events = await collect(model, prompt("hello"))
             assert Finish(FinishReason.STOP) in events
+        assert len(connections) == 1
