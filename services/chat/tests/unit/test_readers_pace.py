@@ -1,6 +1,8 @@
 """How far a reader may fall behind, and who is not to blame for being behind."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator
 
 from stream_builders import chunk
@@ -202,3 +204,15 @@ async def test_a_reader_whose_permit_is_withdrawn_is_ended_at_once_and_no_other(
         view.release(view.append(event_frame("str_a", 1, "complete", {})))
         assert b"complete" in await waiting[1]
     assert cut == [CutReason.NOT_RENEWED]
+
+
+async def test_whoever_waits_for_the_next_stream_holds_nothing_of_the_last() -> None:
+    view, permit = StreamView("str_a"), Permit()
+    view.release(view.append(event_frame("str_a", 1, "complete", {})))
+    reader = follow(view, permit=permit)
+    assert [b"complete" in piece async for piece in reader] == [True]
+    held = weakref.ref(view)
+    del view
+    gc.collect()
+    assert held() is None
+    permit.withdraw()

@@ -5,7 +5,8 @@ readers costs one copy of the text, and a slow one holds up nobody.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 
 from aula_chat.domain.events import is_terminal, notice_frame
 from aula_chat.domain.readers import CutReason
@@ -163,9 +164,14 @@ class Permit:
         if self._view is not None:
             self._view.wake()
 
-    def reads(self, view: StreamView) -> None:
-        """Name what the reader waits for now."""
+    @contextmanager
+    def reading(self, view: StreamView) -> Iterator[None]:
+        """Within the block the reader reads this; afterwards nothing of it is held."""
         self._view = view
+        try:
+            yield
+        finally:
+            self._view = None
 
 
 class _Told:
@@ -217,41 +223,41 @@ async def follow(
     reason: CutReason | None
     level: int | None = None  # up to here nothing is the reader's own delay
     permit = permit or Permit()
-    permit.reads(view)
-    while not (view.ended and position >= view.released):  # nothing follows the terminal event
-        if not permit.valid:
-            reason, notice = CutReason.NOT_RENEWED, NOT_RENEWED
-            break
-        if (news := told.news(view)) is not None:
-            yield news
-            continue  # there may be more meanwhile
-        if position < view.released:
-            if (
-                buffer_bytes is not None
-                and level is not None
-                and position >= level
-                and view.behind(position) > buffer_bytes
-                and not view.ended
-            ):
-                reason, notice = CutReason.SLOW, _SLOW
+    with permit.reading(view):
+        while not (view.ended and position >= view.released):  # nothing follows the terminal event
+            if not permit.valid:
+                reason, notice = CutReason.NOT_RENEWED, NOT_RENEWED
                 break
-            data, position = view.piece(position)
-            yield data
-        elif view.closing is not None:
-            reason = None if is_terminal(view.closing) else CutReason.GONE
-            notice = view.closing
-            break
-        elif view.abandoned:
-            reason, notice = CutReason.SENT_AWAY, _SENT_AWAY
-            break
+            if (news := told.news(view)) is not None:
+                yield news
+                continue  # there may be more meanwhile
+            if position < view.released:
+                if (
+                    buffer_bytes is not None
+                    and level is not None
+                    and position >= level
+                    and view.behind(position) > buffer_bytes
+                    and not view.ended
+                ):
+                    reason, notice = CutReason.SLOW, _SLOW
+                    break
+                data, position = view.piece(position)
+                yield data
+            elif view.closing is not None:
+                reason = None if is_terminal(view.closing) else CutReason.GONE
+                notice = view.closing
+                break
+            elif view.abandoned:
+                reason, notice = CutReason.SENT_AWAY, _SENT_AWAY
+                break
+            else:
+                if take is not None and position == view.released:
+                    position = await view.taken(take)
+                else:  # it may have seen more than this process knows yet
+                    await view.changed()
+                level = view.released
         else:
-            if take is not None and position == view.released:
-                position = await view.taken(take)
-            else:  # it may have seen more than this process knows yet
-                await view.changed()
-            level = view.released
-    else:
-        return
+            return
     if cut is not None and reason is not None:
         cut(reason)
     yield notice
