@@ -44,7 +44,7 @@ async def test_database_of_chat_fails(
             for url in (victim.process.url, platform.chat.url):
                 check_unavailable(now, await scene.attempt_at(url))
             check_unavailable(now, await _look(scene))
-            if place is not P5:  # where its message was stored before
+            if place is not P5:  # where its end was stored before, and is charged for
                 await _check_uncharged(now, scene, student.shown, stream_id)
         finally:
             come_back(platform)

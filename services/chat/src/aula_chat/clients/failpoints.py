@@ -1,8 +1,9 @@
 """Failpoints at the borders of a stream: each phase of its life begins or ends at a port.
 
 In the order of a stream: `reserved` (credits held, nothing promised), `asked` (the model has
-begun, nothing shown), `chunk` (before each later piece), `answered` (usage in, message unsaved),
-`stored` (message saved, unsettled), `settled` (settled, the answer not yet read).
+begun, nothing shown), `chunk` (before each later piece), `answered` (usage in, end not stored),
+`stored` (end stored in the stream, unsettled, the answer not among the messages), `settled`
+(settled, accounting's word not yet read, the answer still not among the messages).
 """
 
 from collections.abc import AsyncGenerator, Mapping
