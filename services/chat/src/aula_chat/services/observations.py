@@ -23,7 +23,7 @@ from aula_chat.domain.streams import Phase, Stream
 from aula_chat.services.audience import Audience
 from aula_chat.services.conclusions import question_message
 from aula_chat.services.readers import Readers
-from aula_chat.services.stream_view import NOT_RENEWED, Permit, Take
+from aula_chat.services.stream_view import NOT_RENEWED, SENT_AWAY, Permit, Take
 from aula_chat.services.streams import Streams
 from aula_chat.services.upcoming import Upcoming
 from aula_common.clock import Clock
@@ -234,7 +234,7 @@ class Observations:
 
 
 _NOTICES = {
-    CutReason.SENT_AWAY: notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000}),
+    CutReason.SENT_AWAY: SENT_AWAY,
     CutReason.GONE: notice_frame("ended", {"reason": "gone"}),
     CutReason.NOT_RENEWED: NOT_RENEWED,
 }

@@ -248,7 +248,7 @@ async def follow(
                 notice = view.closing
                 break
             elif view.abandoned:
-                reason, notice = CutReason.SENT_AWAY, _SENT_AWAY
+                reason, notice = CutReason.SENT_AWAY, SENT_AWAY
                 break
             else:
                 if take is not None and position == view.released:
@@ -265,4 +265,4 @@ async def follow(
 
 NOT_RENEWED = notice_frame("ended", {"reason": "not_renewed"})
 _SLOW = notice_frame("reconnect", {"reason": "slow", "retryAfterMs": 1000})
-_SENT_AWAY = notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})
+SENT_AWAY = notice_frame("reconnect", {"reason": "drain", "retryAfterMs": 1000})
