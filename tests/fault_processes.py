@@ -1,10 +1,11 @@
 """What a process says of itself, and what the kernel says of it."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import httpx
-from fault_checks import Victim
+from fault_checks import Cell, Victim
 
 from aula_devstack.servers.service import Service
 
@@ -24,6 +25,19 @@ async def metric(victim: Victim, name: str, **labels: str) -> float:
 async def runs_nothing(victim: Victim) -> bool:
     """Whether the process generates nothing any more."""
     return await metric(victim, "streams_running") == 0
+
+
+async def not_ready(victim: Victim) -> bool:
+    """Whether the process asks to be given nothing more."""
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{victim.process.url}/readyz")
+    return answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+
+
+async def check_ends(cell: Cell, victim: Victim) -> None:
+    """The process ends soon, by itself and in order."""
+    cell.check("ends", await asyncio.to_thread(victim.process.wait_ended, 30))
+    cell.check("status 0", victim.process.exit_status == 0)
 
 
 def requests_of(process: Service, route: str) -> int:

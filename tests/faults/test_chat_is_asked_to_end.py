@@ -9,28 +9,18 @@ import pytest
 from e2e_people import People, Shown, collect
 from fault_checks import Cell, Place, Scene, Victim, check_kept
 from fault_places import P2, P3, P4, P5, Begin, MakeVictim
+from fault_processes import check_ends, not_ready
 
 from aula_devstack.platform import Platform
 
 PATIENT = "60"  # seconds, far more than a stream needs
 
 
-async def _has_ended(now: Cell, victim: Victim) -> None:
-    now.check("ends", await asyncio.to_thread(victim.process.wait_ended, 30))
-    now.check("status 0", victim.process.exit_status == 0)
-
-
 async def _takes_nothing_new(now: Cell, victim: Victim) -> None:
+    await now.reach("not ready at once", lambda: not_ready(victim))
     async with httpx.AsyncClient(base_url=victim.process.url) as client:
-
-        async def not_ready() -> bool:
-            return (await client.get("/readyz")).status_code == 503
-
-        await now.reach("not ready at once", not_ready)
         refused = await client.get("/api/chat/sessions")
-        now.check(
-            "503 for the new", refused.status_code == 503 and "Retry-After" in refused.headers
-        )
+    now.check("503 for the new", refused.status_code == 503 and "Retry-After" in refused.headers)
 
 
 @asynccontextmanager
@@ -74,7 +64,7 @@ async def test_asked_to_end_finishes_what_ends_in_time(
 
     now.check("struck", victim.failpoints.struck(place.name))
     now.check("no stream cut", shown.terminal["status"] == "complete")
-    await _has_ended(now, victim)
+    await check_ends(now, victim)
     await check_kept(now, scene, shown, platform)
 
 
@@ -84,7 +74,7 @@ async def test_asked_to_end_ends_by_itself_what_is_left_at_the_deadline(
 ) -> None:
     now, scene = cell("SIGTERM chat, deadline", P3.phase), await Scene.set(people)
     async with _asked_to_end_at(P3, victim, scene) as asking:
-        await _has_ended(now, victim)
+        await check_ends(now, victim)
         now.check("settled before the end", await scene.answer())
     shown = await asyncio.wait_for(asking, 60)
 
@@ -101,7 +91,7 @@ async def test_asked_to_end_leaves_to_others_what_it_cannot_store(
     async with _asked_to_end_at(P3, victim, scene) as asking:
         platform.mongo.suspend()
         try:
-            await _has_ended(now, victim)
+            await check_ends(now, victim)
         finally:
             platform.mongo.resume()
     shown = await asyncio.wait_for(asking, 60)
@@ -130,7 +120,7 @@ async def test_asked_to_end_sends_readers_of_others_streams_away(
     leaving.process.terminate()
     before = Shown([first, *(await collect(following)).events])
     now.check("told to come back", before.events[-1].json()["reason"] == "drain")
-    await _has_ended(now, leaving)
+    await check_ends(now, leaving)
     victim.failpoints.release(P3.name)
     after = await collect(
         scene.student.events(

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import httpx
 import pytest
 from e2e_people import People, Shown, collect
-from fault_checks import STORY, Cell, Place, Scene, Victim, check_kept
+from fault_checks import STORY, Place, Scene, Victim, check_kept
 from fault_places import P2, P3, P4, P5, Begin
+from fault_processes import check_ends, not_ready
 
 from aula_devstack.platform import Platform
 from aula_devstack.sse_client import SseParser
@@ -20,20 +21,6 @@ PATIENT = "60"  # seconds, far more than a stream needs
 ENDLESS = "600"  # a lease that no test waits for
 # longer than the seconds that a server gives its connections at the very end
 LONG_STORY = "Tell me a story. [[tokens=80]] [[pace=100]]"
-
-
-def _not_ready(victim: Victim) -> Callable[[], Awaitable[bool]]:
-    async def look() -> bool:
-        async with httpx.AsyncClient() as client:
-            answer = await client.get(f"{victim.process.url}/readyz")
-        return answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
-
-    return look
-
-
-async def _has_ended(now: Cell, victim: Victim) -> None:
-    now.check("ends", await asyncio.to_thread(victim.process.wait_ended, 30))
-    now.check("status 0", victim.process.exit_status == 0)
 
 
 async def test_a_request_that_is_still_being_sent_gets_its_whole_stream(
@@ -53,14 +40,14 @@ async def test_a_request_that_is_still_being_sent_gets_its_whole_stream(
         accepted = await reader.readuntil(b"\r\n\r\n")  # said when it begins to read the body
         now.check("accepted", accepted.startswith(b"HTTP/1.1 100 "))
         victim.process.terminate()
-        await now.reach("not ready at once", _not_ready(victim))
+        await now.reach("not ready at once", lambda: not_ready(victim))
         writer.write(body)
         # a chunk of the transfer holds whole events, and no field has the name of its length
         shown = Shown(SseParser().feed(await reader.read()))
     writer.close()
 
     now.check("no stream cut", shown.terminal["status"] == "complete")
-    await _has_ended(now, victim)
+    await check_ends(now, victim)
     await check_kept(now, scene, shown, platform)
 
 
@@ -74,13 +61,13 @@ async def test_who_waits_for_a_whole_answer_gets_it(
     asking = asyncio.create_task(scene.student.client.post(url, json={"message": STORY}))
     await asyncio.to_thread(victim.failpoints.wait_struck, P3.name)
     victim.process.terminate()
-    await now.reach("not ready at once", _not_ready(victim))
+    await now.reach("not ready at once", lambda: not_ready(victim))
     victim.failpoints.release(P3.name)
     answer = await asyncio.wait_for(asking, 60)
 
     now.check("answered", answer.status_code == httpx.codes.OK)
     now.check("whole", answer.json()["message"]["status"] == "complete")
-    await _has_ended(now, victim)
+    await check_ends(now, victim)
     kept = await check_kept(now, scene, Shown(), platform)
     now.check("as stored", kept["content"] == answer.json()["message"]["content"])
 
@@ -94,9 +81,9 @@ async def test_a_second_sigterm_ends_it_before_its_deadline_and_another_recovers
     asking = asyncio.create_task(scene.ask_at(victim.process.url))
     await asyncio.to_thread(victim.failpoints.wait_struck, P3.name)
     victim.process.terminate()
-    await now.reach("not ready at once", _not_ready(victim))
+    await now.reach("not ready at once", lambda: not_ready(victim))
     victim.process.terminate()
-    await _has_ended(now, victim)
+    await check_ends(now, victim)
     shown = await asyncio.wait_for(asking, 60)
 
     answer = await check_kept(now, scene, shown, platform)
@@ -132,7 +119,7 @@ async def test_at_the_deadline_a_stream_is_ended_settled_and_told(
     now.check("struck", victim.failpoints.struck(place.name))
     now.check(f"told {event}", shown.terminal["event"] == event)
     now.check(f"told {settlement}", shown.terminal["settlement"] == settlement)
-    await _has_ended(now, victim)
+    await check_ends(now, victim)
     await check_kept(now, scene, shown, platform)
 
 
@@ -151,7 +138,7 @@ async def test_a_stream_whose_end_hangs_is_given_up_and_nobody_waits_for_its_lea
         victim.process.terminate()
         await asyncio.to_thread(database.wait_struck)
         shown = await asyncio.wait_for(asking, 60)
-        await _has_ended(now, victim)
+        await check_ends(now, victim)
         now.check("struck", database.strikes == 1)
         now.check("told to come back", shown.events[-1].json()["reason"] == "drain")
         after = {"Last-Event-ID": shown.numbered[-1].id}
