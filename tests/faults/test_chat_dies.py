@@ -2,11 +2,11 @@
 
 import asyncio
 
-import httpx
 import pytest
 from e2e_people import People, eventually
 from fault_checks import Place, Scene, Victim, check_kept, check_nothing_happened
 from fault_places import P2, P3, P4, P5, P6, Begin
+from fault_processes import runs_nothing
 
 from aula_devstack.platform import Platform
 
@@ -78,12 +78,7 @@ async def test_asleep_past_its_lease(
 
     victim.process.resume()
 
-    async def given_up() -> bool:
-        async with httpx.AsyncClient() as client:
-            metrics = await client.get(f"{victim.process.url}/metrics")
-        return "aula_streams_running 0.0" in metrics.text
-
-    await eventually(given_up)
+    await eventually(lambda: runs_nothing(victim))
     shown = await asyncio.wait_for(asking, 30)
     now.check("struck", victim.failpoints.struck(place.name))
     now.check("message as it was taken", await scene.answer() == taken)
