@@ -202,6 +202,56 @@ async def test_a_published_stream_counts_once_however_often_it_is_published(worl
     assert await world.streams.find_live(SESSION) is None
 
 
+async def test_what_broke_off_before_the_session_was_free_is_published_to_its_end(
+    world: World,
+) -> None:
+    one = await world.claimed()
+    await world.begin(one)
+    ended = await world.ended(one)
+    before = await world.documents()
+    assert await world.publish(ended)
+    published = await world.documents()
+    for name in ("streams", "sessions"):  # the last writes, as if they had not come any more
+        await world.store[name].replace_one({}, before[name][0])
+        assert await world.publish(ended)
+        again = await world.documents()
+        for moments in (published, again):
+            moments["streams"][0].pop("purgeAt", None)
+            moments["streams"][0].pop("releasedAt", None)
+        assert again == published
+        await world.store["streams"].replace_one({}, before["streams"][0])
+
+
+async def answered_next(world: World, one: Stream) -> None:
+    following = await world.claimed(3)
+    await world.begin(following, after=one.id)
+    assert await world.publish(await world.ended(following))
+
+
+async def answer_deleted(world: World, one: Stream) -> None:
+    assert await world.messages.delete(SESSION, one.answer_id)
+
+
+@pytest.mark.parametrize("happens", [answered_next, answer_deleted, deleted])
+@pytest.mark.parametrize("recovered", [False, True])
+async def test_what_is_published_late_changes_nothing_that_came_after(
+    world: World,
+    happens: Callable[..., Any],
+    recovered: bool,  # noqa: FBT001
+) -> None:
+    one = await world.claimed()
+    await world.begin(one)
+    ended = await world.ended(one)
+    if recovered:  # while its owner slept
+        await taken(world, one)
+    assert await world.publish(replace(ended, fence=1 + recovered))
+    await happens(world, one)
+    before = await world.documents()
+    # by its owner, who wakes; or whose first answer was lost
+    assert await world.publish(ended) is not recovered
+    assert await world.documents() == before
+
+
 async def test_a_title_that_somebody_gave_stays(world: World) -> None:
     await world.sessions.update(SESSION, OWNER, {"title": "Tides"})
     one = await world.claimed()
@@ -216,6 +266,8 @@ async def test_credits_come_into_a_message_that_is_there_and_nothing_else_does(
     one = await world.claimed()
     ended = await world.ended(one)
     await world.publish(ended, settlement=None)
+    # as if it had broken off before its last write
+    await world.store["streams"].update_one({"_id": one.id}, {"$set": {"live": True}})
     question, answer = await world.messages.newest(SESSION, 9)
     assert "credits" not in answer.metadata
     assert ended.outcome is not None

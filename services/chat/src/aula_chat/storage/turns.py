@@ -151,10 +151,7 @@ class TurnRepository:
             with mongo_errors():
                 await self._client.bulk_write(writes, ordered=True)
         except ClientBulkWriteException as error:
-            for refused in error.details["writeErrors"]:  # one, as they are in order
-                if refused["code"] == _CONVERSION_FAILURE:
-                    return (Beginning.CHANGED, Beginning.FENCED)[refused["idx"]]
-            raise
+            return (Beginning.CHANGED, Beginning.FENCED)[_refused(error)]
         return Beginning.BEGUN
 
     async def publish(
@@ -167,20 +164,41 @@ class TurnRepository:
         """Keep the messages of an ended stream, count it in its session, and free that.
 
         An untitled session takes the title. The settlement is kept if the stream has one. False if
-        fenced off; may be repeated.
+        fenced off; may be repeated, and does nothing once the session is free: what came after may
+        have been answered, or this deleted.
         """
         session, counted = answered(ended, title=title)
+        published: Document = {"_id": ended.id, "fence": ended.fence, "phase": str(Phase.ENDED)}
+        ours: Document = {
+            "$and": [
+                {"$eq": ["$fence", ended.fence]},
+                {"$eq": ["$phase", str(Phase.ENDED)]},
+                {"$eq": ["$live", True]},
+            ]
+        }
         writes = [
+            UpdateOne(
+                {"_id": ended.id},
+                [{"$set": _if("fence", ours)}],
+                upsert=True,
+                namespace=self._streams.full_name,
+            ),
             *(self._keep(message, fence=ended.fence) for message in messages),
             UpdateOne(session, counted, namespace=self._sessions.full_name),
             UpdateOne(
-                {"_id": ended.id, "fence": ended.fence, "phase": str(Phase.ENDED)},
+                published,
                 released(ended, ended.settlement),
                 namespace=self._streams.full_name,
             ),
         ]
-        with mongo_errors():
-            result = await self._client.bulk_write(writes, ordered=True, verbose_results=True)
+        try:
+            with mongo_errors():
+                result = await self._client.bulk_write(writes, ordered=True, verbose_results=True)
+        except ClientBulkWriteException as error:
+            _refused(error)
+            with mongo_errors():
+                freed = await self._streams.find_one({**published, "live": {"$exists": False}})
+            return freed is not None
         self._remember(ended.session_id, ended.position + 1)
         return result.update_results[len(writes) - 1].matched_count == 1
 
@@ -220,6 +238,15 @@ def _if(field: str, holds: Document) -> Document:
     # the condition inside the conversion: a constant one would fail before anything is read
     index = {"$toInt": {"$cond": [holds, 0, "refused"]}}
     return {field: {"$arrayElemAt": [[f"${field}"], index]}}
+
+
+def _refused(error: ClientBulkWriteException) -> int:
+    """Which of the writes was refused by its condition; raises the error if none was."""
+    for refused in error.details["writeErrors"]:  # one, as they are in order
+        if refused["code"] == _CONVERSION_FAILURE:
+            index: int = refused["idx"]
+            return index
+    raise error
 
 
 def _to_sight(session: Document, messages: Sequence[Document], *, whole: bool) -> Sight:
