@@ -165,5 +165,6 @@ class AwsSettings(Block):
     aws_region: str = "us-east-1"
     aws_access_key_id: str | None = None
     aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
     aws_endpoint_url_bedrock_runtime: str | None = None
     s3_bucket_name: str | None = None

@@ -324,12 +324,13 @@ async def _prepare(store: AsyncDatabase[Document], clock: Clock) -> None:
 
 @asynccontextmanager
 async def _create_model(settings: Settings, clock: Clock) -> AsyncIterator[LanguageModel]:
-    secret = settings.aws.aws_secret_access_key
+    secret, token = settings.aws.aws_secret_access_key, settings.aws.aws_session_token
     async with BedrockModel(
         region=settings.aws.aws_region,
         clock=clock,
         access_key_id=settings.aws.aws_access_key_id,
         secret_access_key=secret.get_secret_value() if secret else None,
+        session_token=token.get_secret_value() if token else None,
         first_text_timeout=settings.streams.provider_first_text_seconds,
         idle_timeout=settings.streams.provider_idle_seconds,
         delta_every=settings.streams.chunk_seconds,

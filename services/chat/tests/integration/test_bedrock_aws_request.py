@@ -14,10 +14,14 @@ from bedrock_builders import ENDPOINT_VARIABLE, SONNET, collect, prompt
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.credentials import Credentials
+from pydantic import SecretStr
 
 from aula_chat.clients.bedrock import BedrockModel
 from aula_chat.domain.language_models import Finish, FinishReason, TextDelta, TokenUsage
+from aula_chat.factory import _create_model
+from aula_chat.settings import Settings
 from aula_common.clock import SystemClock
+from aula_common.settings import Environment, MongoSettings, RedisSettings
 from aula_devstack.bedrock.frames import event_frame, text_frame
 
 REGION = "eu-central-1"
@@ -125,6 +129,31 @@ async def test_the_signature_is_the_credentials_own_over_exactly_this_request() 
     )
     assert sent.endswith(f"Signature={signature_of(request, secret=SECRET)}")
     assert not sent.endswith(signature_of(request, secret="another"))
+
+
+@pytest.mark.usefixtures("aws_environment")
+@pytest.mark.parametrize("token", ["IQoJb3JpZ2luX2VjEXAMPLE", ""])
+async def test_credentials_of_the_environment_are_used_whole(
+    monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)  # where they are temporary
+    settings = Settings(
+        aula_env=Environment.DEVELOPMENT,
+        port=3002,
+        mongo=MongoSettings(mongo_uri=SecretStr("mongodb://localhost")),
+        redis=RedisSettings(redis_url=SecretStr("redis://localhost")),
+    )
+    wire = Wire()
+    async with _create_model(settings, SystemClock()) as model:
+        assert isinstance(model, BedrockModel)
+        events = model._client.meta.events
+        events.register_first("before-send.bedrock-runtime.ConverseStream", wire)
+        await collect(model, prompt("Say: good day"))
+    headers = wire.requests[0].headers
+    assert f"Credential={KEY_ID}/" in _text(headers["Authorization"])
+    assert _text(headers.get("X-Amz-Security-Token", "")) == token
 
 
 @pytest.mark.usefixtures("aws_environment")
