@@ -142,3 +142,6 @@ async def test_what_the_database_does_not_answer_for_is_no_longer_valid_than_bef
     await owner.leases.look([owner.live])
     assert not owner.live.lease_valid
     assert owner.lost == (False, 0)
+    monkeypatch.undo()
+    await owner.leases.look([owner.live])  # and is asked for again with the next look
+    assert owner.live.lease_valid

@@ -22,6 +22,7 @@ class Orphanage:
         self.outcomes: dict[str, Outcome] = {}
         self.taken: list[str] = []
         self.overtaken = False
+        self.broken = ""
         self.withdrawn: list[str] = []
         self.clock = QuickClock()
         self.log = MemoryStreamLog()
@@ -55,6 +56,8 @@ class Orphanage:
         self.withdrawn.append(one.id)
 
     async def conclude(self, one: Stream, outcome: Outcome, **_: Any) -> Stream:
+        if one.id == self.broken:
+            raise ValueError
         if self.overtaken:
             raise FenceLostError
         self.outcomes[one.id] = outcome
@@ -99,6 +102,15 @@ async def test_what_its_owner_gave_up_is_taken_without_that_time() -> None:
     orphans.given_up.add(one.id)
     await orphans.recoveries.sweep()
     assert orphans.taken == [one.id]
+
+
+async def test_one_that_cannot_be_recovered_does_not_keep_back_the_others() -> None:
+    one, other = stream(), stream()
+    orphans = Orphanage(one, other)
+    orphans.broken = one.id
+    await orphans.recoveries.sweep()
+    assert orphans.taken == [one.id, other.id]
+    assert set(orphans.outcomes) == {other.id}
 
 
 async def test_a_process_that_is_about_to_end_takes_nothing() -> None:

@@ -1,6 +1,7 @@
 """Owning a stream: renewing its lease, and learning that it was lost or should stop."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from aula_chat.domain.fences import LossPlace
@@ -56,6 +57,8 @@ class Leases:
                 await self._renew_all(batch)
             except UnavailableError:
                 _log.warning("checkpoint not stored", streams=len(batch))
+                for live in batch:
+                    live.renewed_at = -inf  # at once when the database is back: the lease runs out
 
     def _is_due(self, live: LiveStream) -> bool:
         if live.fenced:

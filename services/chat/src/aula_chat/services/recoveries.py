@@ -81,7 +81,12 @@ class Recoveries:
         }
         for one in expired:
             if one.given_up or now - self._first_seen[one.stream_id] >= self._grace:
-                await self.recover(one.stream_id)
+                try:
+                    await self.recover(one.stream_id)
+                except UnavailableError:
+                    raise
+                except Exception:  # noqa: BLE001 - whatever it was, the others are recovered
+                    _log.exception("not recovered", stream=one.stream_id)
 
     async def recover(self, stream_id: str) -> bool:
         """End that stream if its lease is past; whether this process did."""
