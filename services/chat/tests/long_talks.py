@@ -49,7 +49,7 @@ class Replies(monitoring.CommandListener):
         return [reply for reply in self.seen if reply.collection == collection]
 
 
-def messages(session_id: str, count: int) -> list[dict[str, Any]]:
+def messages(session_id: str, count: int, words: str = WORDS) -> list[dict[str, Any]]:
     """The documents of so many messages, questions and answers by turns, of one size each."""
     return [
         {
@@ -58,7 +58,7 @@ def messages(session_id: str, count: int) -> list[dict[str, Any]]:
             "userId": "usr_a",
             "position": position,
             "role": "user" if position % 2 else "assistant",
-            "content": f"{position:06} {WORDS}",
+            "content": f"{position:06} {words}",
             "status": "complete",
             "createdAt": MOMENT + timedelta(seconds=position),
             "metadata": {"usage": {"inputTokens": 1, "outputTokens": 9, "estimated": False}},
@@ -68,11 +68,11 @@ def messages(session_id: str, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def lengthen(mongo_uri: str, session_id: str, count: int) -> None:
+def lengthen(mongo_uri: str, session_id: str, count: int, words: str = WORDS) -> None:
     """Give an empty session so many messages, as if they had been written."""
     with pymongo.MongoClient[dict[str, Any]](mongo_uri) as client:
         database = client.get_default_database()
-        database["messages"].insert_many(messages(session_id, count))
+        database["messages"].insert_many(messages(session_id, count, words))
         database["sessions"].update_one({"_id": session_id}, {"$set": {"lastPosition": count}})
 
 

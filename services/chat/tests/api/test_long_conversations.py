@@ -181,6 +181,33 @@ async def test_a_question_beyond_the_models_window_is_refused_before_anything_ha
     assert events[-1].event == "complete"
 
 
+async def test_a_conversation_that_the_model_finds_too_long_is_shortened_until_it_fits(
+    chat: Chat, around: Surroundings
+) -> None:
+    student = await chat.student(credits=10_000, tier="pro")
+    session_id = await student.new_session(modelId=LLAMA)
+    await student.ask(session_id, SHORT)
+    dense = "a1" * 2600  # more tokens than its bytes / 3 are taken for
+    events = await student.ask(session_id, dense)
+    assert events[-1].json()["code"] == "PROVIDER_UNAVAILABLE"  # the question alone is too long
+    for _ in range(2):
+        events = await student.ask(session_id, SHORT)
+        assert events[-1].event == "complete"
+        assert dropped(events)  # what was too long is among what is left out
+    assert (await chat.credits_of(student.id))["held"] == 0
+
+
+async def test_half_of_a_conversation_is_left_out_each_time_and_the_readers_are_told(
+    chat: Chat, around: Surroundings
+) -> None:
+    student = await chat.student(credits=10_000, tier="pro")
+    session_id = await student.new_session()
+    await to_thread(lengthen, around.mongo_uri, session_id, 100, "1 2 3 4 " * 1250)
+    events = await student.ask(session_id, HOW_MANY)
+    assert dropped(events) == [42, 72]  # what the window holds by estimate, then half of that
+    assert text_of(events).startswith(said(100 - 72 + 1))
+
+
 async def test_a_fallback_that_cannot_hold_the_question_is_not_asked(
     chat: Chat, around: Surroundings
 ) -> None:

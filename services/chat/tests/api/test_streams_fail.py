@@ -91,6 +91,7 @@ USAGES: tuple[tuple[str, dict[str, int] | None, int], ...] = (
     ("no-usage", None, 3),
     ("zero-usage", {"inputTokens": 0, "outputTokens": 0}, 0),
     ("usage-absurd", None, 3),
+    ("usage=10:9223372036854775808", {"inputTokens": 10, "outputTokens": 10_000_000}, 9),
     ("usage-twice", {"inputTokens": 18, "outputTokens": 400}, 2),
 )
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 import uvloop
 
+from aula_chat.clients import bedrock_stream
 from aula_chat.clients.bedrock_stream import ConverseStream
 from aula_chat.clients.pacer import Pacer
 from aula_chat.domain.language_models import (
@@ -104,6 +105,15 @@ async def test_what_breaks_after_the_finish_costs_the_usage_alone(
 async def test_a_stall_after_the_finish_ends_at_the_idle_deadline() -> None:
     events = [event async for event in read(text_frame("a") + STOP, None, idle_timeout=0.01)]
     assert events[-1] == Finish(FinishReason.STOP)
+
+
+async def test_the_usage_is_not_waited_for_as_long_as_a_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bedrock_stream, "_USAGE_SECONDS", 0.01)
+    async with asyncio.timeout(60):
+        events = [event async for event in read(text_frame("a") + STOP, None, idle_timeout=3600)]
+    assert events == [TextDelta("a"), Finish(FinishReason.STOP)]
 
 
 async def test_half_a_frame_again_and_again_is_no_progress() -> None:

@@ -10,6 +10,7 @@ import pytest
 from waiting import until
 from writer_desk import Desk, open_desk
 
+from aula_chat.domain.events import data_of
 from aula_chat.domain.language_models import (
     Finish,
     FinishReason,
@@ -81,10 +82,15 @@ class Scene:
     """A generation at work on the desk's stream."""
 
     def __init__(
-        self, desk: Desk, then: Callable[[], Awaitable[None]], *, longest: float = LONG
+        self,
+        desk: Desk,
+        then: Callable[[], Awaitable[None]],
+        *,
+        longest: float = LONG,
+        model: type[Model] = Model,
     ) -> None:
         self.live = desk.live
-        self.model = Model(then)
+        self.model = model(then)
         self.ends = Ends()
         self.generator = Generator(
             model=self.model,
@@ -201,6 +207,24 @@ async def test_what_is_whole_when_it_is_cut_is_kept_whole_by_its_owner(
         scene = Scene(desk, is_cut_at_its_last_word)
         await scene.run()
         assert scene.ended() == (wanted and WHOLE)
+
+
+async def test_an_answer_without_an_end_is_cut_before_it_is_too_long_to_be_stored() -> None:
+    class Endless(Model):
+        async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
+            assert prompt.turns
+            while True:
+                yield TextDelta("ä" * 300_000)
+
+    async with open_desk() as desk:
+        scene = Scene(desk, end, model=Endless)
+        await scene.run()
+        told = scene.ends.outcome
+        assert told is not None
+        assert (told.status, told.code) == FAILED
+        assert told.text == "ä" * 900_000
+        shown = [data_of(frame) for frame in desk.live.view.frames]
+        assert "".join(data["text"] for event, data in shown if event == "chunk") == told.text
 
 
 @pytest.mark.parametrize(

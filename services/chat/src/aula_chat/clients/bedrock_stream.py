@@ -22,6 +22,7 @@ from aula_chat.domain.language_models import (
     TokenUsage,
 )
 
+_USAGE_SECONDS = 5.0  # for what comes after the text, and holds up its end
 _FINISH_REASONS = {
     "end_turn": FinishReason.STOP,
     "stop_sequence": FinishReason.STOP,
@@ -126,7 +127,8 @@ class ConverseStream:
                 await self._turn.pause()
                 self._body.resume_reading()
             if self._progressed:
-                self._deadline = self._loop.time() + self._idle_timeout
+                longest = _USAGE_SECONDS if self._finished else self._idle_timeout
+                self._deadline = self._loop.time() + min(longest, self._idle_timeout)
                 self._progressed = False
         if self._alarm is None or self._rings_at > self._deadline:
             self._set_alarm()

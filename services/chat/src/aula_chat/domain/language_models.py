@@ -103,6 +103,7 @@ class ProviderReason(StrEnum):
     STALLED = "stalled"
     CORRUPT = "corrupt"
     INCOMPLETE = "incomplete"
+    ENDLESS = "endless"
 
 
 class ProviderError(AulaError):

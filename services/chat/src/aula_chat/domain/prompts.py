@@ -27,6 +27,11 @@ class Conversation:
         """Let go of the messages."""
         self.turns = ()
 
+    def leave_out(self, count: int) -> None:
+        """Count the oldest of the messages among those that stand before them."""
+        self.turns = self.turns[count:]
+        self.earlier += count
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
@@ -45,6 +50,18 @@ class Context:
 def holds(model: Model, question: str) -> bool:
     """Whether the model can read the question, with room to answer."""
     return len(question.encode()) <= bytes_within(model.prompt_room)
+
+
+def halve(conversation: Conversation, question: str, model: Model) -> bool:
+    """Leave out the older half of what `fit` gives the model, which found it too long.
+
+    False if that was the question alone. How long a prompt is, only the model knows for certain.
+    """
+    dropped = fit(conversation, question, model).dropped
+    left_out = max(0, dropped - conversation.earlier)
+    given = len(conversation.turns) - left_out
+    conversation.leave_out(left_out + (given + 1) // 2)
+    return given > 0
 
 
 def fit(conversation: Conversation, question: str, model: Model) -> Context:

@@ -196,6 +196,13 @@ def intent_of_refusal(reservation: Reservation, reason: str) -> SettlementIntent
     )
 
 
+def clamped(usage: TokenUsage) -> TokenUsage:
+    """As much of a provider's count as can be meant; what is far beyond cannot even be stored."""
+    return TokenUsage(
+        min(usage.input_tokens, MAX_REPORTED_TOKENS), min(usage.output_tokens, MAX_REPORTED_TOKENS)
+    )
+
+
 def intent_of(outcome: Outcome, reservation: Reservation) -> SettlementIntent:
     """What an outcome costs.
 
@@ -205,10 +212,7 @@ def intent_of(outcome: Outcome, reservation: Reservation) -> SettlementIntent:
     """
     finished = outcome.status in {MessageStatus.COMPLETE, MessageStatus.STOPPED}
     if outcome.usage is not None:
-        used = TokenUsage(
-            min(outcome.usage.input_tokens, MAX_REPORTED_TOKENS),
-            min(outcome.usage.output_tokens, MAX_REPORTED_TOKENS),
-        )
+        used = clamped(outcome.usage)
     elif outcome.text:
         read = readable_by(outcome.model_id, reservation.input_tokens)
         used = TokenUsage(read, estimate_tokens(outcome.text))

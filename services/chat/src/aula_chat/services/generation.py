@@ -15,6 +15,7 @@ from aula_chat.domain.language_models import (
     Prompt,
     ProviderError,
     ProviderInterruptedError,
+    ProviderReason,
     ProviderRejectedError,
     TextDelta,
     TokenUsage,
@@ -22,8 +23,8 @@ from aula_chat.domain.language_models import (
 from aula_chat.domain.messages import MessageStatus
 from aula_chat.domain.models import model_of
 from aula_chat.domain.ports import CreditAccounts
-from aula_chat.domain.prompts import Conversation, fit
-from aula_chat.domain.streams import Outcome, StreamCode
+from aula_chat.domain.prompts import Conversation, fit, halve
+from aula_chat.domain.streams import Outcome, StreamCode, clamped
 from aula_chat.domain.tokens import estimate_tokens
 from aula_chat.services.conclusions import Conclusions, terminal_event
 from aula_chat.services.fences import Fences
@@ -34,6 +35,7 @@ from aula_common.errors import UnavailableError
 from aula_common.logging import get_logger
 
 _log = get_logger(__name__)
+_LONGEST_ANSWER = 1_000_000  # characters, far beyond any allowance: what is stored has its limits
 
 
 class Generator:
@@ -152,7 +154,7 @@ class Generator:
         for index, model_id in enumerate(reservation.model_ids):
             answer.model_id = model_id
             try:
-                await self._stream(live, answer, conversation, fallback=index > 0)
+                await self._stream_shortened(live, answer, conversation, fallback=index > 0)
             except ProviderError as error:
                 last = index == len(reservation.model_ids) - 1
                 refused = index == 0 and isinstance(error, ProviderRejectedError)
@@ -165,6 +167,25 @@ class Generator:
             else:
                 return
 
+    async def _stream_shortened(
+        self, live: LiveStream, answer: Answer, conversation: Conversation, *, fallback: bool
+    ) -> None:
+        """Ask with half as many messages whenever the model finds them too long.
+
+        They are estimated, and a session would refuse all that is asked in it from then on.
+        """
+        while True:
+            try:
+                await self._stream(live, answer, conversation, fallback=fallback)
+            except ProviderRejectedError as error:
+                if error.reason is not ProviderReason.INPUT_TOO_LONG:
+                    raise
+                if not halve(conversation, live.stream.question, model_of(answer.model_id)):
+                    raise
+                _log.info("prompt too long", stream=live.stream.id, model=answer.model_id)
+            else:
+                return
+
     async def _stream(
         self, live: LiveStream, answer: Answer, conversation: Conversation, *, fallback: bool
     ) -> None:
@@ -173,6 +194,11 @@ class Generator:
             async for event in events:
                 match event:
                     case TextDelta(text):
+                        if answer.length + len(text) > _LONGEST_ANSWER:
+                            raise ProviderInterruptedError(
+                                provider=model_of(answer.model_id).provider,
+                                reason=ProviderReason.ENDLESS,
+                            )
                         if not answer.parts:
                             # no other model is asked now; they can be most of a stream's memory
                             prompt.forget()
@@ -194,7 +220,7 @@ class Generator:
                     case Finish(reason):
                         answer.finish_reason = str(reason)
                     case TokenUsage():
-                        answer.usage = event
+                        answer.usage = clamped(event)
 
     def _emit(
         self, live: LiveStream, event: str, data: dict[str, object], *, urgent: bool = False

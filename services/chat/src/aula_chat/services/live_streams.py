@@ -22,6 +22,7 @@ class Answer:
     def __init__(self, model_id: str) -> None:
         self.model_id = model_id
         self.parts: list[str] = []
+        self.length = 0
         self.tokens = 0
         self.usage: TokenUsage | None = None
         self.finish_reason: str | None = None
@@ -36,6 +37,7 @@ class Answer:
         if len(self.parts) >= _MANY_PARTS:
             self.parts = [self.text]
         self.parts.append(text)
+        self.length += len(text)
 
 
 class LiveStream:
