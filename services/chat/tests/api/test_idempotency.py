@@ -1,9 +1,11 @@
 """The same key: the same answer, once."""
 
-from asyncio import gather
+from asyncio import Event, create_task, gather
+from typing import Any
 
+import pytest
 from chat_builders import Chat, Surroundings, run_chat
-from waiting import eventually
+from waiting import eventually, until
 
 from aula_devstack.servers.service import Service
 
@@ -48,6 +50,36 @@ async def test_a_refused_attempt_leaves_its_key_free(chat: Chat) -> None:
     await chat.give(student.id, 1000)
     events = await student.ask(session_id, body["message"], headers=KEY)
     assert events[-1].event == "complete"
+
+
+async def test_a_repetition_while_the_first_is_not_yet_granted_is_told_what_that_is(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, granted = Event(), Event()
+    accounts = chat.process.streams._accounts
+    reserve = accounts.reserve
+
+    async def reserve_later(*arguments: Any) -> int:
+        asked.set()
+        await granted.wait()
+        return await reserve(*arguments)
+
+    monkeypatch.setattr(accounts, "reserve", reserve_later)
+    for given, status in ((1, 402), (1000, 200)):
+        student = await chat.student(given)
+        session_id = await student.new_session()
+        path = f"/api/chat/sessions/{session_id}/messages"
+        body = {"message": "[[pace=0 tokens=3]] Hi"}
+        asked.clear()
+        granted.clear()
+        first = create_task(student.post(path, body, headers=KEY))
+        await asked.wait()
+        second = create_task(student.post(path, body, headers=KEY))
+        await until(lambda: chat.process.streams._live._running == 2)
+        granted.set()
+        answers = await gather(first, second)
+        assert [answer.status_code for answer in answers] == [status] * 2
+        assert answers[0].json().get("message") == answers[1].json().get("message")
 
 
 async def test_with_accounting_away_nothing_begins_and_the_key_serves_again_later(

@@ -1,5 +1,10 @@
 """Coming back to an answer: here and elsewhere, while it runs and after."""
 
+from asyncio import to_thread
+from datetime import timedelta
+from typing import Any
+
+import pymongo
 import redis
 from chat_builders import Chat, Surroundings, numbers_of, run_chat, text_of
 from waiting import eventually
@@ -27,6 +32,35 @@ async def test_resuming_from_every_event_gives_exactly_the_rest(chat: Chat) -> N
             f"/api/chat/sessions/{session_id}/stream", headers={"Last-Event-ID": beyond}
         )
         assert answer.status_code == 204
+
+
+async def test_the_latest_is_told_by_no_processs_clock(chat: Chat, around: Surroundings) -> None:
+    student = await chat.student()
+    session_id = await student.new_session()
+    await student.ask(session_id, "[[pace=0 tokens=3]] Hi")
+    # as if a process whose clock is ahead had answered
+    ahead = timedelta(hours=1)
+
+    def shift() -> None:
+        with pymongo.MongoClient[dict[str, Any]](around.mongo_uri) as client:
+            database = client.get_default_database()
+            for name, fields in (
+                ("streams", ("startedAt", "endedAt")),
+                ("sessions", ("updatedAt",)),
+            ):
+                for document in database[name].find():
+                    later = {field: document[field] + ahead for field in fields}
+                    database[name].update_one({"_id": document["_id"]}, {"$set": later})
+
+    await to_thread(shift)
+    async with student.asking(session_id, SLOW) as reading:
+        await reading.until_seen("chunk")
+        follows = await student.follow(session_id)
+        whole = await reading.to_end()
+    assert same(follows, whole)
+    # nor is the answer older than its question
+    question, answer = (await student.messages(session_id))[2:]
+    assert question["timestamp"] <= answer["timestamp"]
 
 
 async def test_resuming_while_it_runs_here_and_at_a_second_process(

@@ -24,6 +24,7 @@ from aula_chat.domain.turns import Beginning
 from aula_chat.services.conclusions import question_message
 from aula_chat.storage.streams import StreamRepository
 from aula_chat.storage.turns import TurnRepository
+from aula_common.errors import UnavailableError
 
 SETTLED = Settlement(credits=3, status="completed")
 
@@ -63,6 +64,19 @@ async def end(
         "last_number": 9, "ended_at": MOMENT, "lease_seconds": 30, **changes,
     }  # fmt: skip
     return await streams.end(one, **fields)
+
+
+async def test_a_claim_that_others_come_before_each_time_is_to_be_asked_for_again(
+    streams: StreamRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await claimed(streams, session_id="ses_one")
+
+    async def gone(_: Stream) -> None:
+        """As if it had been freed meanwhile."""
+
+    monkeypatch.setattr(streams, "_in_the_way", gone)
+    with pytest.raises(UnavailableError):
+        await streams.claim(claim(session_id="ses_one"), lease_seconds=30)
 
 
 async def test_of_fifty_claims_at_once_one_wins(streams: StreamRepository) -> None:

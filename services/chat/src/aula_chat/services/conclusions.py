@@ -149,7 +149,7 @@ class Conclusions:
             phase=Phase.ENDED,
             outcome=outcome,
             intent=intent,
-            ended_at=self._clock.now(),
+            ended_at=max(self._clock.now(), stream.started_at),  # which was another process's clock
             last_number=last_number + 1,
         )
         gives_up_at = self._clock.monotonic() + self._patience

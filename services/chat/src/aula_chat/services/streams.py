@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aula_chat.domain.errors import (
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _PROMPT_MESSAGES = 200  # the question among them; bounds what a start costs
+_PROMISE_SECONDS = 10.0  # in which another attempt under the same key is promised or refused
+_PROMISE_LOOK_SECONDS = 0.1
+_MOMENT = timedelta(milliseconds=1)  # the database tells no shorter ones apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +229,7 @@ class Streams:
                 raise EventIdInvalidError
             return stream, event_id.number
         latest = await self._streams.find_latest(session_id)
-        if latest is None or latest.phase is Phase.CLAIMED or not self._replayable(latest):
+        if latest is None or not self._replayable(latest):
             return None
         return latest, 0
 
@@ -272,7 +276,8 @@ class Streams:
                 max_output_tokens=context.max_output_tokens,
                 tier=tier,
             ),
-            at=self._clock.now(),
+            # later than the last by whichever process's clock, since streams are told in this order
+            at=max(self._clock.now(), seen.session.updated_at + _MOMENT),
             idempotency_key=wish.idempotency_key,
             body_digest=wish.digest,
             traceparent=traceparent(),
@@ -283,9 +288,9 @@ class Streams:
 
     async def _claim(self, wish: _Wish, attempt: _Attempt) -> _Attempt | Stream:
         """Take the session; the stream that the same key began before, if it did."""
-        for recovered in (False, True):
-            if recovered:
-                attempt = await self._look(wish)  # the recovery may have changed the session
+        recovered = False
+        gives_up_at = self._clock.monotonic() + _PROMISE_SECONDS
+        while True:
             claim, lease_ends = attempt.claim, self._leases.ends_if_asked_now()
             try:
                 other = await self._streams.claim(claim, lease_seconds=self._leases.seconds)
@@ -298,10 +303,16 @@ class Streams:
             if key is not None and other.idempotency_key == key:
                 if other.body_digest != claim.body_digest:
                     raise IdempotencyKeyReusedError
-                return other
+                if other.phase is not Phase.CLAIMED:
+                    return other
+                if self._clock.monotonic() < gives_up_at:
+                    # it is promised in a moment, or refused: then this one is told why as well
+                    await self._clock.sleep(_PROMISE_LOOK_SECONDS)
+                    continue
             if recovered or not await self._recoveries.recover(other.id):
                 raise SessionStreamsError(other.id)
-        raise AssertionError("the second round returns or raises")
+            recovered = True
+            attempt = await self._look(wish)  # the recovery may have changed the session
 
     async def _promise(self, attempt: _Attempt) -> Stream:
         """Reserve the credits and keep the user's message; undo the claim if that fails."""

@@ -36,6 +36,7 @@ from aula_chat.storage.stream_updates import (
     settled,
     with_checkpoint,
 )
+from aula_common.errors import UnavailableError
 from aula_common.mongo import mongo_errors
 
 _CLAIM_ATTEMPTS = 3
@@ -98,7 +99,7 @@ class StreamRepository:
                     return in_the_way
             else:
                 return None
-        return stream  # taken and freed by others each time: contended
+        raise UnavailableError("the session", retry_after=1)  # taken and freed by others each time
 
     async def renew(
         self, stream_id: str, fence: int, *, lease_seconds: float, checkpoint: Checkpoint | None
