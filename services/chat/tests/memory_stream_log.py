@@ -11,14 +11,15 @@ from aula_common.errors import UnavailableError
 class MemoryStreamLog:
     """Keeps entries by stream; `away` refuses everything, `lose_answers` appends and says nothing.
 
-    `batches` are the appends that arrived; `reads` and `refused` count; reads wait while not
-    `open`, appends while not `appending`.
+    Of the `silent` streams alone no answer comes. `batches` are the appends that arrived; `reads`
+    and `refused` count; reads wait while not `open`, appends while not `appending`.
     """
 
     def __init__(self) -> None:
         self.entries: dict[str, list[tuple[int, bytes]]] = {}
         self.fences: dict[str, int] = {}
         self.stops: set[str] = set()
+        self.silent: set[str] = set()
         self.away = False
         self.lose_answers = 0
         self.batches: list[list[LogAppend]] = []
@@ -43,11 +44,13 @@ class MemoryStreamLog:
         """Keep so many entries, as a failover to an older copy does."""
         del self.entries[stream_id][keep:]
 
-    async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer]:
+    async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer | None]:
         self._answer()
         self.batches.append(list(appends))
         await self.appending.wait()
-        answers = [self._append(item) for item in appends]
+        answers = [
+            None if item.stream_id in self.silent else self._append(item) for item in appends
+        ]
         if self.lose_answers:
             self.lose_answers -= 1
             raise UnavailableError("redis")

@@ -60,6 +60,7 @@ class DeadProcess:
             if frames:
                 append = LogAppend(left.id, 1, 0, len(frames), b"".join(frames), 60)
                 [answer] = await RedisStreamLog(redis).append([append])
+                assert answer is not None
                 assert answer.accepted
 
 

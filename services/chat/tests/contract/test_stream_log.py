@@ -60,10 +60,16 @@ def append(stream_id: str, top: int, number: int, *, fence: int = 1) -> LogAppen
     return LogAppend(stream_id, fence, top, number, frames(stream_id, top + 1, number), 60)
 
 
+async def answer_of(log: StreamLog, item: LogAppend) -> LogAnswer:
+    [answer] = await log.append([item])
+    assert answer is not None
+    return answer
+
+
 async def test_frames_come_back_in_order_after_any_position(log: StreamLog) -> None:
     one = new_id("str")
     for top, number in ((0, 1), (1, 4), (4, 6)):
-        [answer] = await log.append([append(one, top, number)])
+        answer = await answer_of(log, append(one, top, number))
         assert answer == LogAnswer(accepted=True, top=number, fenced=False, stop_asked=False)
     for after in range(8):
         found = (await log.read({one: after}))[one]
@@ -78,7 +84,7 @@ async def test_an_append_onto_another_top_is_refused_and_says_where_the_log_ends
     one = new_id("str")
     await log.append([append(one, 0, 3)])
     for top, number in ((0, 3), (2, 4), (4, 5)):
-        [answer] = await log.append([append(one, top, number)])
+        answer = await answer_of(log, append(one, top, number))
         assert answer == LogAnswer(accepted=False, top=3, fenced=False, stop_asked=False)
     assert len((await log.read({one: 0}))[one]) == 3
 
@@ -87,9 +93,9 @@ async def test_a_lower_fence_is_refused_even_with_the_right_top(log: StreamLog) 
     one = new_id("str")
     await log.append([append(one, 0, 1)])
     await log.raise_fence(one, 2, ttl_seconds=60)
-    [answer] = await log.append([append(one, 1, 2)])
+    answer = await answer_of(log, append(one, 1, 2))
     assert (answer.accepted, answer.fenced, answer.top) == (False, True, 1)
-    [answer] = await log.append([append(one, 1, 2, fence=2)])
+    answer = await answer_of(log, append(one, 1, 2, fence=2))
     assert answer.accepted
 
 
@@ -97,14 +103,14 @@ async def test_a_fence_is_only_ever_raised(log: StreamLog) -> None:
     one = new_id("str")
     await log.raise_fence(one, 3, ttl_seconds=60)
     await log.raise_fence(one, 2, ttl_seconds=60)
-    [answer] = await log.append([append(one, 0, 1, fence=2)])
+    answer = await answer_of(log, append(one, 0, 1, fence=2))
     assert answer.fenced
 
 
 async def test_an_append_raises_the_fence_to_its_own(log: StreamLog) -> None:
     one = new_id("str")
     await log.append([append(one, 0, 1, fence=2)])
-    [answer] = await log.append([append(one, 1, 2, fence=1)])
+    answer = await answer_of(log, append(one, 1, 2, fence=1))
     assert answer.fenced
 
 
@@ -112,7 +118,7 @@ async def test_one_streams_refusal_does_not_touch_another(log: StreamLog) -> Non
     one, other = new_id("str"), new_id("str")
     await log.raise_fence(one, 9, ttl_seconds=60)
     answers = await log.append([append(one, 0, 1), append(other, 0, 2)])
-    assert [answer.accepted for answer in answers] == [False, True]
+    assert [answer and answer.accepted for answer in answers] == [False, True]
     found = await log.read({one: 0, other: 1, "str_unknown": 0})
     assert [len(found[key]) for key in (one, other, "str_unknown")] == [0, 1, 0]
 
@@ -120,7 +126,7 @@ async def test_one_streams_refusal_does_not_touch_another(log: StreamLog) -> Non
 async def test_every_answer_tells_of_a_stop(log: StreamLog) -> None:
     one = new_id("str")
     await log.ask_stop(one, ttl_seconds=60)
-    answers = [(await log.append([append(one, top, top + 1)]))[0] for top in (0, 7)]
+    answers = [await answer_of(log, append(one, top, top + 1)) for top in (0, 7)]
     assert [(answer.accepted, answer.stop_asked) for answer in answers] == [
         (True, True), (False, True),
     ]  # fmt: skip
@@ -132,7 +138,7 @@ async def test_a_deleted_log_is_empty_and_still_fenced(log: StreamLog) -> None:
     await log.delete([one, "str_unknown"])
     found = await log.read({one: 0, other: 0})
     assert [len(found[key]) for key in (one, other)] == [0, 2]
-    [answer] = await log.append([append(one, 0, 1, fence=1)])
+    answer = await answer_of(log, append(one, 0, 1, fence=1))
     assert answer.fenced
 
 
@@ -148,7 +154,7 @@ async def test_many_streams_are_appended_and_read_together(log: StreamLog) -> No
     assert thirds == {0, 1, 2}  # each node of the three has some
     for top in (0, 1):
         answers = await log.append([append(one, top, top + 1) for one in many])
-        assert {(answer.accepted, answer.top) for answer in answers} == {(True, top + 1)}
+        assert {answer and (answer.accepted, answer.top) for answer in answers} == {(True, top + 1)}
     found = await log.read(dict.fromkeys(many, 1))
     assert [number_of(frame) for one in many for frame in found[one]] == [2] * 60
 
@@ -163,7 +169,9 @@ async def test_a_server_that_has_forgotten_the_script_is_taught_it_again(
         log = RedisStreamLog(redis)
         for top in range(3):
             answers = await log.append([append(one, top, top + 1) for one in many])
-            assert {(answer.accepted, answer.top) for answer in answers} == {(True, top + 1)}
+            assert {answer and (answer.accepted, answer.top) for answer in answers} == {
+                (True, top + 1)
+            }
             await redis.script_flush()
 
 
@@ -172,3 +180,18 @@ async def test_the_cluster_refuses_what_crosses_slots(node_url: str) -> None:
     async with Redis.from_url(node_url) as redis:
         with pytest.raises(ResponseError, match=r"CROSSSLOT|same slot"):
             await redis.mset({"aula:a": 1, "aula:b": 2})
+
+
+async def test_a_log_that_gives_no_answer_hides_those_of_no_others(log: StreamLog) -> None:
+    one, broken = new_id("str"), new_id("str")
+    if isinstance(log, MemoryStreamLog):
+        log.silent.add(broken)
+    else:  # as where its server is away
+        assert isinstance(log, RedisStreamLog)
+        await log._redis.set(f"aula:stream:{{{broken}}}:log", "no stream")
+    for top, number in ((0, 1), (1, 2)):
+        answers = await log.append([append(broken, 0, 1), append(one, top, number)])
+        assert answers == [
+            None,
+            LogAnswer(accepted=True, top=number, fenced=False, stop_asked=False),
+        ]

@@ -54,6 +54,22 @@ async def test_when_the_log_is_away_nobody_waits_for_an_append_of_their_own() ->
         assert desk.log.refused == 1
 
 
+async def test_one_log_that_gives_no_answer_is_asked_again_and_keeps_back_no_other() -> None:
+    async with open_desk() as desk:
+        other = desk.new_stream()
+        desk.log.silent.add(other.stream.id)
+        other.emit("start", {})
+        desk.writer.submit(other)
+        desk.say("a")
+        await desk.logged(1)
+        assert not desk.live.view.degraded
+        await until(lambda: other.view.released == 1)
+        assert other.view.degraded
+        desk.log.silent.clear()
+        await until(lambda: other.logged == 1)
+        assert not other.view.degraded
+
+
 async def test_what_follows_an_urgent_event_waits_for_the_window() -> None:
     async with open_desk(window=60) as desk:
         desk.say("first", urgent=True)
@@ -82,7 +98,7 @@ async def test_a_long_backlog_goes_in_pieces_and_the_log_is_away_until_the_last(
         await desk.released(100)
         degraded, append = list[bool](), desk.log.append
 
-        async def watched(appends: Sequence[LogAppend]) -> list[LogAnswer]:
+        async def watched(appends: Sequence[LogAppend]) -> list[LogAnswer | None]:
             degraded.append(desk.live.view.degraded)
             return await append(appends)
 

@@ -61,8 +61,11 @@ class LogAnswer(NamedTuple):
 class StreamLog(Protocol):
     """The streams' logs, from which any process reads; UnavailableError when it is away."""
 
-    async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer]:
-        """Append to many logs in one round trip; one's refusal does not touch another."""
+    async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer | None]:
+        """Append to many logs in one round trip; one's refusal does not touch another.
+
+        None for a log that gave no answer, while others did.
+        """
         ...
 
     async def read(self, positions: Mapping[str, int]) -> dict[str, list[bytes]]:

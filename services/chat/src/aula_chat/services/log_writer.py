@@ -127,6 +127,10 @@ class LogWriter:
             return False
         self._health.answered(asked_at)
         for live, append, number, answer in zip(batch, appends, last, answers, strict=True):
+            if answer is None:
+                self._degrade(live)
+                asyncio.get_running_loop().call_later(self._pause, self.submit, live)
+                continue
             whole = append.number == number
             self._acknowledge(live, append, answer, asked_at, whole=whole)
         return True
@@ -186,6 +190,7 @@ class LogWriter:
         """These and all who wait: their appends would fail likewise."""
         for live in (*batch, *self._waiting.values()):
             self._degrade(live)
+            self.submit(live)
 
     def _degrade(self, live: LiveStream) -> None:
         if not live.view.degraded:
@@ -194,7 +199,6 @@ class LogWriter:
         self._health.degrade(live)
         if live.lease_valid:
             live.view.release(len(live.view.frames))
-        self.submit(live)
 
     def _sync(self, live: LiveStream) -> None:
         if not live.syncing:

@@ -63,8 +63,8 @@ class RedisStreamLog:
         self._append_sha = sha1(_APPEND.encode(), usedforsecurity=False).hexdigest()
         self._raise = redis.register_script(_RAISE_FENCE)
 
-    async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer]:
-        """Append to many logs in one round trip; one's refusal does not touch another."""
+    async def append(self, appends: Sequence[LogAppend]) -> list[LogAnswer | None]:
+        """See StreamLog.append: the logs may be at several servers, of which one is away."""
         async with redis_deadline(_TIMEOUT_SECONDS):
             answers = await self._run("EVALSHA", self._append_sha, appends)
             unknown = [index for index, one in enumerate(answers) if isinstance(one, NoScriptError)]
@@ -73,13 +73,10 @@ class RedisStreamLog:
                 again = await self._run("EVAL", _APPEND, [appends[index] for index in unknown])
                 for index, answer in zip(unknown, again, strict=True):
                     answers[index] = answer
-            for answer in answers:
-                if isinstance(answer, Exception):
-                    raise answer
-        return [
-            LogAnswer(bool(accepted), int(top), bool(fenced), bool(stop))
-            for accepted, top, fenced, stop in answers
-        ]
+            refused = [answer for answer in answers if isinstance(answer, Exception)]
+            if refused and len(refused) == len(answers):
+                raise refused[0]
+        return [_log_answer(answer) for answer in answers]
 
     async def _run(self, command: str, script: str, appends: Sequence[LogAppend]) -> list[Any]:
         # not by a Script object: that asks in each pipeline first whether the script is known, and
@@ -138,3 +135,10 @@ class RedisStreamLog:
             for stream_id in stream_ids:
                 pipeline.delete(_key(stream_id, "log"))
             await pipeline.execute()
+
+
+def _log_answer(answer: Any) -> LogAnswer | None:
+    if isinstance(answer, Exception):
+        return None
+    accepted, top, fenced, stop = answer
+    return LogAnswer(bool(accepted), int(top), bool(fenced), bool(stop))
