@@ -162,18 +162,17 @@ class Sleeper:
     async def wake(self, cell: Cell, scene: Scene, platform: Platform) -> Shown:
         """Let the messages arrive, then the process go on; what its client was shown in the end."""
 
-        async def is_stored() -> bool:
-            return Remains.of(platform, scene.session_id, []).messages == 2
-
-        async def is_gone() -> bool:
-            return not Remains.of(platform, scene.session_id, []).messages
+        def check_nothing_came() -> None:
+            remains = Remains.of(platform, scene.session_id, [])
+            cell.check("nothing comes back", remains.messages == 0)
 
         self.proxy.release()
-        await cell.reach("struck: stored after all", is_stored)
+        await asyncio.to_thread(self.proxy.wait_answered)  # it struck: the database has seen them
+        check_nothing_came()
         self.process.process.resume()
-        await cell.reach("taken back", is_gone)
         shown = await self.asker.end()
         await cell.reach("the sleeper gives up", lambda: runs_nothing(self.process))
+        check_nothing_came()
         return shown
 
 

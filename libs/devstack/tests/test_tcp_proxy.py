@@ -128,6 +128,19 @@ async def test_holds_a_request_beyond_its_clients_end(
     await echo.has_heard(b"late\n")
 
 
+async def test_tells_when_what_it_held_is_answered(proxy: TcpProxy, connect: Connect) -> None:
+    client, other = await connect(), await connect()
+    proxy.arm(Strike.HOLD, b"late")
+    client.send(b"late\n")
+    await asyncio.to_thread(proxy.wait_struck)
+    assert await other.asks(b"early\n") == b"early\n"
+    with pytest.raises(TimeoutError):
+        proxy.wait_answered(within=0)
+    proxy.release()
+    await asyncio.to_thread(proxy.wait_answered)
+    assert await client.read() == b"late\n"
+
+
 async def test_resets_before_anything_is_passed_on(
     proxy: TcpProxy, echo: EchoServer, connect: Connect
 ) -> None:

@@ -50,6 +50,7 @@ class _Connection:
         self.carried_at = time.monotonic()
         self.down = 0
         self.swallows = False
+        self.held = False
         self._armed: _Armed | None = None
         self._seen = 0
         self._tail = b""
@@ -88,6 +89,7 @@ class TcpProxy:
         self._flows.set()
         self._released = asyncio.Event()
         self._struck = threading.Event()
+        self._answered = threading.Event()
         self._armed: _Armed | None = None
         self._delay = 0.0
         self._cut_after: int | None = None
@@ -138,6 +140,7 @@ class TcpProxy:
         def begin() -> None:
             self._struck.clear()
             self._released.clear()
+            self._answered.clear()
             self._armed = _Armed(markers, strike, once=once)
 
         self._call(begin)
@@ -150,6 +153,11 @@ class TcpProxy:
     def release(self) -> None:
         """Pass on what is held."""
         self._call(self._released.set)
+
+    def wait_answered(self, *, within: float = 30) -> None:
+        """Return when the server has answered what was held; TimeoutError if it does not."""
+        if not self._answered.wait(within):
+            raise TimeoutError("what was held was not answered")
 
     def through(self, url: str) -> str:
         """That address by way of the proxy."""
@@ -215,6 +223,9 @@ class TcpProxy:
     async def _back(self, connection: _Connection, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(_PIECE):
             connection.carried_at = time.monotonic()
+            if connection.held:
+                connection.held = False
+                self._answered.set()
             if connection.swallows:
                 self._note_strike()
                 raise ConnectionResetError
@@ -238,6 +249,7 @@ class TcpProxy:
             case Strike.HOLD:
                 self._note_strike()
                 await self._released.wait()
+                connection.held = True
             case Strike.RESET:
                 self._note_strike()
                 raise ConnectionResetError
