@@ -25,7 +25,7 @@ MONGO = [
     "update streams",  # the claim
     "bulkWrite 1 sessions, 1 streams, 1 messages",  # it begins: the user's message is kept
     "update streams",  # the end, with the settlement's intent
-    "bulkWrite 2 streams, 2 messages, 1 sessions",  # both messages, the totals, the release
+    "bulkWrite 2 streams, 2 messages, 1 sessions",  # if it is ours: messages, totals, release
 ]
 POSTGRES = ["apply_streaming", "apply_streaming"]  # reserve, settle
 ACCOUNTING = {

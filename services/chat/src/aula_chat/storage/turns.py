@@ -121,24 +121,14 @@ class TurnRepository:
                 {"$eq": [{"$ifNull": ["$lastStreamId", None]}, {"$literal": after}]},
             ]
         }
-        ours: Document = {
-            "$and": [
-                {"$eq": ["$fence", stream.fence]},
-                # running: this very write, repeated by the driver; what is free again has ended
-                {"$in": ["$phase", [str(Phase.CLAIMED), str(Phase.RUNNING)]]},
-            ]
-        }
+        # running: this very write, repeated by the driver; what is free again has ended
+        ours: Document = {"$and": _ours(stream, Phase.CLAIMED, Phase.RUNNING)}
         promised = literal(
             phase=str(Phase.RUNNING), reservation=from_reservation(stream.reservation)
         )
         promised |= lease(lease_seconds)
         writes = [
-            UpdateOne(
-                {"_id": stream.session_id},
-                [{"$set": _if("userId", unchanged)}],
-                upsert=True,
-                namespace=self._sessions.full_name,
-            ),
+            _condition(self._sessions, stream.session_id, "userId", unchanged),
             UpdateOne(
                 {"_id": stream.id},
                 [{"$set": {**_if("fence", ours), **promised}}],
@@ -169,20 +159,9 @@ class TurnRepository:
         """
         session, counted = answered(ended, title=title)
         published: Document = {"_id": ended.id, "fence": ended.fence, "phase": str(Phase.ENDED)}
-        ours: Document = {
-            "$and": [
-                {"$eq": ["$fence", ended.fence]},
-                {"$eq": ["$phase", str(Phase.ENDED)]},
-                {"$eq": ["$live", True]},
-            ]
-        }
+        ours = {"$and": [{"$eq": ["$live", True]}, *_ours(ended, Phase.ENDED)]}
         writes = [
-            UpdateOne(
-                {"_id": ended.id},
-                [{"$set": _if("fence", ours)}],
-                upsert=True,
-                namespace=self._streams.full_name,
-            ),
+            _condition(self._streams, ended.id, "fence", ours),
             *(self._keep(message, fence=ended.fence) for message in messages),
             UpdateOne(session, counted, namespace=self._sessions.full_name),
             UpdateOne(
@@ -238,6 +217,19 @@ def _if(field: str, holds: Document) -> Document:
     # the condition inside the conversion: a constant one would fail before anything is read
     index = {"$toInt": {"$cond": [holds, 0, "refused"]}}
     return {field: {"$arrayElemAt": [[f"${field}"], index]}}
+
+
+def _condition(
+    collection: AsyncCollection[Document], document_id: str, field: str, holds: Document
+) -> UpdateOne:
+    """A write that changes nothing, and keeps back what follows where it doesn't hold."""
+    update = [{"$set": _if(field, holds)}]
+    return UpdateOne({"_id": document_id}, update, upsert=True, namespace=collection.full_name)
+
+
+def _ours(stream: Stream, *phases: Phase) -> list[Document]:
+    """That the stream is under its fence, and in one of these phases."""
+    return [{"$eq": ["$fence", stream.fence]}, {"$in": ["$phase", [str(one) for one in phases]]}]
 
 
 def _refused(error: ClientBulkWriteException) -> int:
