@@ -7,6 +7,7 @@ import pytest
 from chat_builders import Chat, Surroundings, run_chat
 from waiting import eventually, until
 
+from aula_chat.domain.streams import Stream
 from aula_devstack.servers.service import Service
 
 KEY = {"Idempotency-Key": "key-1"}
@@ -64,18 +65,27 @@ async def test_a_repetition_while_the_first_is_not_yet_granted_is_told_what_that
         await granted.wait()
         return await reserve(*arguments)
 
+    streams = chat.process.streams._streams
+    claim, claims = streams.claim, list[Stream | None]()
+
+    async def claim_and_tell(*arguments: Any, **options: Any) -> Stream | None:
+        claims.append(await claim(*arguments, **options))
+        return claims[-1]
+
     monkeypatch.setattr(accounts, "reserve", reserve_later)
+    monkeypatch.setattr(streams, "claim", claim_and_tell)
     for given, status in ((1, 402), (1000, 200)):
         student = await chat.student(given)
         session_id = await student.new_session()
         path = f"/api/chat/sessions/{session_id}/messages"
         body = {"message": "[[pace=0 tokens=3]] Hi"}
+        claims.clear()
         asked.clear()
         granted.clear()
         first = create_task(student.post(path, body, headers=KEY))
         await asked.wait()
         second = create_task(student.post(path, body, headers=KEY))
-        await until(lambda: chat.process.streams._live._running == 2)
+        await until(lambda: len(claims) >= 2)  # the first's stands in the way
         granted.set()
         answers = await gather(first, second)
         assert [answer.status_code for answer in answers] == [status] * 2

@@ -45,7 +45,7 @@ class LiveStream:
 
     `logged` is the number that the log ends with as far as was acknowledged; `lease_ends` is a
     moment of this process's monotonic clock before which no other process can have taken it, and
-    `renewed_at` when its renewal was last asked for.
+    `renewed_at` when its renewal was last asked for; long ago, if that failed.
     `behind_since` is when the oldest event was made that is not acknowledged, while there is one.
     `fenced`: another process has taken it. `stop_asked`, `interrupt_asked`: somebody, or the end of
     this process, wants it to end.

@@ -31,8 +31,9 @@ class Recoveries:
     """Recovers streams whose lease is past. `owner` names this process.
 
     A stream that `runs_here` is left to its owner, this very process, which renews it by itself;
-    another's is taken once it was seen expired for `grace` seconds, in which an owner that could
-    not reach the database either renews it; at once if its owner has given it up.
+    another's a sweep takes once it was seen expired for `grace` seconds, in which an owner that
+    could not reach the database either renews it; at once if its owner has given it up, or it is in
+    the way of a question.
     The log holds what was shown beyond the last checkpoint, so while Redis is away a recovery
     waits for it, `log_patience` seconds at most.
     """
