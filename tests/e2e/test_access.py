@@ -82,7 +82,7 @@ async def test_supervisor_without_relationship_sees_what_is_absent(
 ) -> None:
     student, supervisor = await people.student(), await people.supervisor()
     session_id = await student.new_session()
-    asking = asyncio.create_task(student.ask(session_id, "Hi? [[tokens=50]] [[pace=20]]"))
+    asking = asyncio.create_task(student.ask(session_id, "Hi? [[tokens=150]] [[pace=20]]"))
 
     for path, absent in (
         (f"/api/chat/sessions/{session_id}/observe", "/api/chat/sessions/ses_absent/observe"),

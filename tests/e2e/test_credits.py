@@ -105,7 +105,7 @@ async def test_without_credits_nothing_of_the_attempt_remains(
 async def test_too_many_streams_at_once_are_refused(platform: Platform, people: People) -> None:
     student = await people.student(granted=1000)
     sessions = [await student.new_session() for _ in range(6)]
-    message = {"message": "Take your time. [[tokens=100]] [[pace=20]]"}
+    message = {"message": "Take your time. [[tokens=900]] [[pace=20]]"}
 
     async def start(session_id: str) -> int:
         async with student.client.stream(

@@ -24,7 +24,7 @@ async def test_student_supervisor_and_store_have_the_same_text(
     shown, watching = Shown(), None
 
     async with aclosing(
-        student.asking(session_id, "Why is the sky blue? [[tokens=80]] [[pace=20]]")
+        student.asking(session_id, "Why is the sky blue? [[tokens=200]] [[pace=20]]")
     ) as events:
         async for event in events:
             shown.events.append(event)
@@ -68,7 +68,7 @@ async def test_observer_sees_history_before_the_running_answer(
     await people.relate(supervisor, student)
     session_id = await student.new_session()
     first = await student.ask(session_id, "Count to three. [[tokens=10]]")
-    second = asyncio.create_task(student.ask(session_id, "And to four? [[tokens=60]] [[pace=20]]"))
+    second = asyncio.create_task(student.ask(session_id, "And to four? [[tokens=150]] [[pace=20]]"))
 
     async def running() -> bool:
         path = f"/api/monitoring/students/{student.id}/streams"
@@ -89,7 +89,7 @@ async def test_every_observation_is_in_the_audit_of_the_observed(
     student, supervisor = await people.student(), await people.supervisor()
     await people.relate(supervisor, student)
     session_id = await student.new_session()
-    asking = asyncio.create_task(student.ask(session_id, "Hello? [[tokens=60]] [[pace=20]]"))
+    asking = asyncio.create_task(student.ask(session_id, "Hello? [[tokens=150]] [[pace=20]]"))
 
     async def watched() -> bool:
         path = f"/api/monitoring/students/{student.id}/sessions/{session_id}/observe"

@@ -36,6 +36,7 @@ OPUS = "anthropic.claude-3-opus-20240229-v1:0"  # 15
 TITAN = "amazon.titan-text-express-v1"
 NUMBERED = frozenset({"start", "model", "chunk", "complete", "error"})
 OBSERVE = ("conversations:read", "observations:write")
+UNENDING = "[[pace=20 tokens=2000]] Explain rain."  # for 40 s: to be stopped, however slow all is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,11 @@ class Reading:
     async def until_seen(self, name: str, times: int = 1) -> "Reading":
         """Read on until so many events of that name were seen."""
         return await self.until(lambda reading: reading.names.count(name) >= times)
+
+    async def until_more(self, events: int) -> "Reading":
+        """Read on until so many more events came."""
+        wanted = len(self.events) + events
+        return await self.until(lambda reading: len(reading.events) >= wanted)
 
     async def to_end(self) -> list[SseEvent]:
         """Read everything."""
@@ -188,6 +194,11 @@ class Caller:
         async with self.following(session_id, last_event_id) as reading:
             assert reading.response.status_code == 200, await reading.response.aread()
             return await reading.to_end()
+
+    async def stop(self, session_id: str) -> None:
+        """Stop the session's answer, which runs."""
+        answer = await self.post(f"/api/chat/sessions/{session_id}/stop")
+        assert answer.status_code == 200, answer.text
 
     async def messages(self, session_id: str) -> list[dict[str, Any]]:
         answer = await self.get(f"/api/chat/sessions/{session_id}/messages")

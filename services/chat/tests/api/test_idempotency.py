@@ -4,7 +4,7 @@ from asyncio import Event, create_task, gather
 from typing import Any
 
 import pytest
-from chat_builders import Chat, Surroundings, run_chat
+from chat_builders import UNENDING, Chat, Surroundings, run_chat
 from waiting import eventually, until
 
 from aula_chat.domain.streams import Stream
@@ -128,10 +128,11 @@ async def test_with_accounting_away_at_the_end_the_settlement_follows(
     async with run_chat(around) as chat:
         student = await chat.student()
         session_id = await student.new_session()
-        async with student.asking(session_id, "[[pace=10 tokens=30]] Hi") as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk")
             accounting.stop()
             try:
+                await student.stop(session_id)
                 complete = (await reading.to_end())[-1].json()
             finally:
                 accounting.start()

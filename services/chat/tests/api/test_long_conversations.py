@@ -11,6 +11,7 @@ from chat_builders import (
     OBSERVE,
     SONNET,
     TITAN,
+    UNENDING,
     Caller,
     Chat,
     Reading,
@@ -28,7 +29,6 @@ from aula_devstack.sse_client import SseEvent
 LLAMA = "meta.llama2-13b-chat-v1"
 HOW_MANY = "[[pace=0]] How many messages are there?"
 SHORT = "[[pace=0 tokens=3]] Hi"
-LONG = "[[pace=20 tokens=3000]] Explain rain."
 GIVEN = 198  # of 200 the question is one, and the first must be a question too
 
 
@@ -120,7 +120,7 @@ async def test_every_reader_is_told_wherever_it_reads_and_nothing_of_it_is_numbe
         session_id = await long_session(around, student, 300)
         watch = f"/api/chat/sessions/{session_id}/observe?follow=true&observationId={new_id('obs')}"
         async with (
-            student.asking(session_id, LONG) as reading,
+            student.asking(session_id, UNENDING) as reading,
             second.person(student.id).following(session_id) as tab,
             second.service(*OBSERVE).reading("GET", watch) as observer,
         ):
@@ -128,7 +128,7 @@ async def test_every_reader_is_told_wherever_it_reads_and_nothing_of_it_is_numbe
                 await each.until(partial(knows, left_out))
             await reading.until_seen("chunk")
             last = reading.events[-1].id
-            await student.post(f"/api/chat/sessions/{session_id}/stop")
+            await student.stop(session_id)
             whole = await reading.to_end()
             await observer.until_seen("complete")
             assert dropped(observer.events) == [left_out]

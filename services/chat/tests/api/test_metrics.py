@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from chat_builders import Chat, Surroundings, run_chat
+from chat_builders import UNENDING, Chat, Surroundings, run_chat
 from pymongo import AsyncMongoClient
 from waiting import eventually
 
@@ -37,8 +37,7 @@ async def test_a_lost_stream_is_counted_once_where_it_was_noticed(
     async with run_chat(around, checkpoint_seconds=checkpoint_seconds) as chat:
         student = await chat.student()
         session_id = await student.new_session()
-        directive = "[[pace=20 tokens=100]]" if place == "end" else "[[pace=20 tokens=2000]]"
-        async with student.asking(session_id, f"{directive} Explain rain.") as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk")
             stream_id = reading.events[0].json()["streamingSessionId"]
             if place == "append":
@@ -46,6 +45,8 @@ async def test_a_lost_stream_is_counted_once_where_it_was_noticed(
                 await log.raise_fence(stream_id, 2, ttl_seconds=60)
             else:
                 await raise_fence(around, stream_id)
+            if place == "end":
+                await student.stop(session_id)
             events = await reading.to_end()
         assert events[-1].event == "reconnect"
 
@@ -81,15 +82,14 @@ async def test_the_time_without_redis_shows_while_it_lasts(
     async with run_chat(replace(around, redis_url=redis_server.url)) as chat:
         student = await chat.student()
         session_id = await student.new_session()
-        async with student.asking(session_id, "[[pace=20 tokens=400]] Explain rain.") as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk", 2)
             assert await chat.metric("stream_log_append_seconds_count") >= 1
             assert await chat.metric("streams_degraded") == 0
             assert await chat.metric("streams_degraded_seconds_total") == 0
             redis_server.stop()
             await reading.until_seen("degraded")
-            seen = len(reading.events)
-            await reading.until(lambda now: len(now.events) > seen + 3)
+            await reading.until_more(4)
             assert await chat.metric("streams_degraded") == 1
             first = await chat.metric("streams_degraded_seconds_total")
             assert first > 0
@@ -102,7 +102,7 @@ async def test_the_time_without_redis_shows_while_it_lasts(
                 return await chat.metric("streams_degraded") == 0
 
             await eventually(mended)
-            await student.post(f"/api/chat/sessions/{session_id}/stop")
+            await student.stop(session_id)
             assert (await reading.to_end())[-1].event == "complete"
 
         async def level() -> bool:
@@ -121,11 +121,11 @@ async def test_what_accounting_has_not_settled_shows_at_every_process(
     async with run_chat(around) as chat, run_chat(around) as other:
         student = await chat.student()
         session_id = await student.new_session()
-        async with student.asking(session_id, "[[pace=20 tokens=500]] Explain rain.") as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk", 2)
             accounting.kill()
             try:
-                await student.post(f"/api/chat/sessions/{session_id}/stop")
+                await student.stop(session_id)
                 events = await reading.to_end()
                 assert events[-1].json()["settlement"] == "pending"
                 for process in (chat, other):

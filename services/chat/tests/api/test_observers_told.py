@@ -1,11 +1,10 @@
 """The student is told how many observe, wherever they do; nobody else, and it is not kept."""
 
-from chat_builders import OBSERVE, Reading, Surroundings, numbers_of, run_chat
+from chat_builders import OBSERVE, UNENDING, Reading, Surroundings, numbers_of, run_chat
 from pymongo import AsyncMongoClient
 
 from aula_common.ids import new_id
 
-LONG = "[[pace=20 tokens=3000]] Explain rain."
 UNRENEWED = 120.0  # longer than the test, in which nobody renews an observation
 
 
@@ -33,7 +32,7 @@ async def test_the_students_readers_are_told_of_observers_at_every_replica(
         student = await chat.student(credits=10_000)
         session_id = await student.new_session()
         here, there = (process.service(*OBSERVE) for process in (chat, second))
-        async with student.asking(session_id, LONG) as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk")
             assert counts(reading) == []
             async with there.reading("GET", watch(session_id)) as observer:
@@ -46,7 +45,7 @@ async def test_the_students_readers_are_told_of_observers_at_every_replica(
                     await told(reading, 2)
                     await told(tab, 2)
                 await told(reading, 1)
-                await student.post(f"/api/chat/sessions/{session_id}/stop")
+                await student.stop(session_id)
                 events = await reading.to_end()
                 await observer.until_seen("complete")
                 assert counts(observer) == counts(other) == []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from chat_builders import Chat, Surroundings, run_chat
+from chat_builders import UNENDING, Chat, Surroundings, run_chat
 from mongo_traffic import MongoTraffic
 from postgres_traffic import PostgresTraffic, recorded_postgres
 from prometheus_client.parser import text_string_to_metric_families
@@ -142,10 +142,10 @@ async def test_each_interval_of_a_longer_stream_adds_one_checkpoint(operations: 
     student = await operations.chat.student()
     session_id = await student.new_session()
     operations.forget()
-    async with student.asking(session_id, "[[pace=20 tokens=2000]] Go on") as reading:
+    async with student.asking(session_id, UNENDING) as reading:
         await reading.until(lambda _: operations.mongo.commands.count(CHECKPOINT) >= 3)
         stopped = len(operations.mongo.commands)
-        await student.post(f"/api/chat/sessions/{session_id}/stop")
+        await student.stop(session_id)
         await reading.to_end()
     begun = MONGO[:3]
     assert operations.mongo.commands[:stopped] == [*begun, *[CHECKPOINT] * (stopped - len(begun))]
@@ -155,9 +155,8 @@ async def test_streams_that_run_at_once_share_their_checkpoints(operations: Oper
     student = await operations.chat.student(credits=10_000)
     async with AsyncExitStack() as stack:
         sessions = [await student.new_session() for _ in range(3)]
-        asked = "[[pace=20 tokens=2000]] Go on"
         readings = [
-            await stack.enter_async_context(student.asking(session_id, asked))
+            await stack.enter_async_context(student.asking(session_id, UNENDING))
             for session_id in sessions
         ]
         for live in operations.chat.process.streams._live.running():
@@ -165,7 +164,7 @@ async def test_streams_that_run_at_once_share_their_checkpoints(operations: Oper
         commands = operations.mongo.commands
         await readings[0].until(lambda _: "bulkWrite 3 streams" in commands)
         for session_id, reading in zip(sessions, readings, strict=True):
-            await student.post(f"/api/chat/sessions/{session_id}/stop")
+            await student.stop(session_id)
             await reading.to_end()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_builders import OBSERVE, Chat, Surroundings, run_chat
+from chat_builders import OBSERVE, UNENDING, Chat, Surroundings, run_chat
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -35,8 +35,8 @@ async def whole_life(first: Chat, second: Chat) -> None:
     monitoring = second.service(*OBSERVE)
     observation_id = new_id("obs")
     async with (
-        student.asking(stopped, "[[pace=20 tokens=2000]] Explain rain.") as reading,
-        student.asking(taken, "[[pace=20 tokens=2000]] Explain snow.") as orphaned,
+        student.asking(stopped, UNENDING) as reading,
+        student.asking(taken, UNENDING) as orphaned,
     ):
         await reading.until_seen("chunk", 2)
         await orphaned.until_seen("chunk", 2)
@@ -48,7 +48,7 @@ async def whole_life(first: Chat, second: Chat) -> None:
             assert answer.status_code == 204
             async with elsewhere.following(stopped, reading.events[2].id) as resumed:
                 await resumed.until_seen("chunk")
-                await elsewhere.post(f"/api/chat/sessions/{stopped}/stop")
+                await elsewhere.stop(stopped)
                 assert (await resumed.to_end())[-1].event == "complete"
         assert (await reading.to_end())[-1].event == "complete"
         await give_up(first.around, orphaned.events[0].json()["streamingSessionId"])

@@ -21,7 +21,7 @@ def fields(events: list[SseEvent]) -> list[tuple[str, str, str]]:
 
 async def stop(student: Caller, session_id: str, reading: Reading) -> list[SseEvent]:
     """End the answer; its whole events, without what readers are told besides."""
-    assert (await student.post(f"/api/chat/sessions/{session_id}/stop")).status_code == 200
+    await student.stop(session_id)
     whole = [event for event in await reading.to_end() if event.event in NUMBERED]
     assert whole[-1].json()["status"] == "stopped"
     assert numbers_of(whole) == list(range(1, len(whole) + 1))

@@ -1,10 +1,10 @@
 """Answers that a provider, a balance or a person cut short."""
 
 import math
-from asyncio import gather
+from asyncio import create_task, gather
 
-from chat_builders import HAIKU, SONNET, Chat, numbers_of, text_of
-from waiting import eventually
+from chat_builders import HAIKU, SONNET, UNENDING, Chat, numbers_of, text_of
+from waiting import eventually, until
 
 
 async def test_without_credits_nothing_is_kept_and_the_session_is_free(chat: Chat) -> None:
@@ -144,7 +144,7 @@ async def test_stop_keeps_and_charges_what_was_made(chat: Chat) -> None:
     student = await chat.student()
     session_id = await student.new_session()
     path = f"/api/chat/sessions/{session_id}"
-    async with student.asking(session_id, "[[pace=20 tokens=500]] Go") as reading:
+    async with student.asking(session_id, UNENDING) as reading:
         await reading.until_seen("chunk", 3)
         stopped = await student.post(f"{path}/stop")
         assert stopped.status_code == 200
@@ -163,7 +163,7 @@ async def test_a_session_that_answers_refuses_everything_else(chat: Chat) -> Non
     student = await chat.student()
     session_id = await student.new_session()
     path = f"/api/chat/sessions/{session_id}"
-    async with student.asking(session_id, "[[pace=20 tokens=500]] Go") as reading:
+    async with student.asking(session_id, UNENDING) as reading:
         await reading.until_seen("chunk")
         question = (await student.messages(session_id))[0]["id"]
         for method, tail, body in (
@@ -177,7 +177,7 @@ async def test_a_session_that_answers_refuses_everything_else(chat: Chat) -> Non
             assert (answer.status_code, answer.json()["code"]) == (409, "session_streams")
         shown = (await student.get(path)).json()["metadata"]
         assert shown["activeStreamingSession"] is True
-        await student.post(f"{path}/stop")
+        await student.stop(session_id)
         await reading.to_end()
     assert len(await student.messages(session_id)) == 2
     assert (await student.request("DELETE", path)).status_code == 200
@@ -201,9 +201,10 @@ async def test_of_many_messages_at_once_one_is_answered(chat: Chat) -> None:
     student = await chat.student()
     session_id = await student.new_session()
     path = f"/api/chat/sessions/{session_id}/messages"
-    answers = await gather(
-        *(student.post(path, {"message": "[[pace=20 tokens=20]] Hi"}) for _ in range(8))
-    )
+    tasks = [create_task(student.post(path, {"message": UNENDING})) for _ in range(8)]
+    await until(lambda: sum(task.done() for task in tasks) >= 7)
+    await student.stop(session_id)
+    answers = await gather(*tasks)
     assert sorted(answer.status_code for answer in answers) == [200, *[409] * 7]
     assert len(await student.messages(session_id)) == 2
     assert (await chat.credits_of(student.id))["held"] == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pymongo
 import pytest
-from chat_builders import OBSERVE, Caller, Chat, Surroundings, run_chat
+from chat_builders import OBSERVE, UNENDING, Caller, Chat, Surroundings, run_chat
 from long_talks import WORDS, lengthen
 from waiting import eventually, until
 
@@ -32,7 +32,7 @@ async def test_readers_who_leave_leave_nothing_behind(chat: Chat, around: Surrou
         student = await chat.student()
         session_id = await student.new_session()
         followed = second.process.streams._followers._followed
-        async with student.asking(session_id, "[[pace=20 tokens=500]] Go") as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk")
             path = f"/api/chat/sessions/{session_id}/observe?observationId={new_id('obs')}"
             async with (
@@ -43,7 +43,7 @@ async def test_readers_who_leave_leave_nothing_behind(chat: Chat, around: Surrou
                 await observer.until_seen("chunk")
                 assert [entry.users for entry in followed.values()] == [2]
             await until(lambda: not followed)
-            await student.post(f"/api/chat/sessions/{session_id}/stop")
+            await student.stop(session_id)
             await reading.to_end()
 
 
@@ -157,7 +157,7 @@ async def test_a_conversation_is_in_memory_no_longer_than_until_the_model_answer
         await reading.until_seen("chunk")
         assert "Stream" in holders_of(word)  # so it would be found
         assert holders_of(words) == []
-        await student.post(f"/api/chat/sessions/{session_id}/stop")
+        await student.stop(session_id)
         await reading.to_end()
 
 

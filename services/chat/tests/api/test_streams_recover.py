@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from chat_builders import Chat, Surroundings, numbers_of, run_chat, text_of
+from chat_builders import UNENDING, Chat, Surroundings, numbers_of, run_chat, text_of
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 from stream_builders import chunk, outcome, reservation, stream
@@ -165,13 +165,13 @@ async def test_with_redis_away_answers_go_on_and_say_so(
     async with run_chat(replace(around, redis_url=redis_server.url)) as chat:
         student = await chat.student()
         session_id = await student.new_session()
-        async with student.asking(session_id, "[[pace=20 tokens=150]] Explain rain.") as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk", 2)
             redis_server.stop()
             await reading.until_seen("degraded")
-            seen = len(reading.events)
-            await reading.until(lambda now: len(now.events) > seen + 3)
+            await reading.until_more(4)
             redis_server.start()
+            await student.stop(session_id)
             events = await reading.to_end()
         assert numbers_of(events) == list(range(1, len(numbers_of(events)) + 1))
         assert events[-1].event == "complete"

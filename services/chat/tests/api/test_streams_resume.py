@@ -6,12 +6,10 @@ from typing import Any
 
 import pymongo
 import redis
-from chat_builders import Chat, Surroundings, numbers_of, run_chat, text_of
+from chat_builders import UNENDING, Chat, Surroundings, numbers_of, run_chat, text_of
 from waiting import eventually
 
 from aula_devstack.sse_client import SseEvent
-
-SLOW = "[[pace=15 tokens=40]] Explain rain."
 
 
 def same(events: list[SseEvent], whole: list[SseEvent]) -> bool:
@@ -53,11 +51,13 @@ async def test_the_latest_is_told_by_no_processs_clock(chat: Chat, around: Surro
                     database[name].update_one({"_id": document["_id"]}, {"$set": later})
 
     await to_thread(shift)
-    async with student.asking(session_id, SLOW) as reading:
+    async with student.asking(session_id, UNENDING) as reading:
         await reading.until_seen("chunk")
-        follows = await student.follow(session_id)
-        whole = await reading.to_end()
-    assert same(follows, whole)
+        async with student.following(session_id) as follows:
+            await follows.until_seen("chunk")
+            await student.stop(session_id)
+            whole = await reading.to_end()
+            assert same(await follows.to_end(), whole)
     # nor is the answer older than its question
     question, answer = (await student.messages(session_id))[2:]
     assert question["timestamp"] <= answer["timestamp"]
@@ -68,7 +68,7 @@ async def test_resuming_while_it_runs_here_and_at_a_second_process(
 ) -> None:
     student = await chat.student()
     session_id = await student.new_session()
-    async with run_chat(around) as second, student.asking(session_id, SLOW) as first:
+    async with run_chat(around) as second, student.asking(session_id, UNENDING) as first:
         await first.until_seen("chunk", 3)
         seen = first.events[3].id
         other = second.person(student.id)
@@ -77,6 +77,9 @@ async def test_resuming_while_it_runs_here_and_at_a_second_process(
                 other.following(session_id, seen) as there,
                 other.following(session_id) as there_from_the_first,
             ):
+                for reading in (first, here, there, there_from_the_first):
+                    await reading.until_seen("chunk", 7)
+                await student.stop(session_id)
                 rest_there = await there.to_end()
                 whole_there = await there_from_the_first.to_end()
             rest_here = await here.to_end()
@@ -96,7 +99,7 @@ async def test_resuming_while_it_runs_here_and_at_a_second_process(
 async def test_an_event_that_is_not_there_yet_is_no_event(chat: Chat) -> None:
     student = await chat.student()
     session_id = await student.new_session()
-    async with student.asking(session_id, SLOW) as reading:
+    async with student.asking(session_id, UNENDING) as reading:
         await reading.until_seen("start")
         stream_id = reading.events[0].id.rpartition(".")[0]
         answer = await student.get(
@@ -104,7 +107,7 @@ async def test_an_event_that_is_not_there_yet_is_no_event(chat: Chat) -> None:
             headers={"Last-Event-ID": f"{stream_id}.9000"},
         )
         assert answer.status_code == 400
-        await student.post(f"/api/chat/sessions/{session_id}/stop")
+        await student.stop(session_id)
         await reading.to_end()
 
 
@@ -155,22 +158,24 @@ async def test_with_the_log_gone_the_client_is_told_to_reload(around: Surroundin
 async def test_a_stop_reaches_the_process_that_writes(chat: Chat, around: Surroundings) -> None:
     student = await chat.student()
     session_id = await student.new_session()
-    async with run_chat(around) as second, student.asking(session_id, SLOW) as reading:
+    async with run_chat(around) as second, student.asking(session_id, UNENDING) as reading:
         await reading.until_seen("chunk")
-        answer = await second.person(student.id).post(f"/api/chat/sessions/{session_id}/stop")
-        assert answer.status_code == 200
+        await second.person(student.id).stop(session_id)
         assert (await reading.to_end())[-1].json()["status"] == "stopped"
 
 
 async def test_a_flushed_log_costs_readers_nothing(chat: Chat, around: Surroundings) -> None:
     student = await chat.student()
     session_id = await student.new_session()
-    async with run_chat(around) as second, student.asking(session_id, SLOW) as first:
+    async with run_chat(around) as second, student.asking(session_id, UNENDING) as first:
         await first.until_seen("chunk", 5)
         async with second.person(student.id).following(session_id) as there:
             await there.until_seen("chunk", 2)
             with redis.Redis.from_url(around.redis_url) as client:
                 client.flushdb()
+            for reading in (first, there):
+                await reading.until_more(5)
+            await student.stop(session_id)
             whole = await first.to_end()
             assert numbers_of(whole) == list(range(1, len(whole) + 1))
             assert same(await there.to_end(), whole)
@@ -184,7 +189,7 @@ async def test_a_process_that_ends_ends_its_streams_stored_settled_and_told(
         student = await leaving.student()
         session_id = await student.new_session()
         other = staying.person(student.id)
-        async with student.asking(session_id, "[[pace=20 tokens=500]] Go") as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk", 2)
             async with other.following(session_id) as elsewhere:
                 await leaving.app.state.drain.run(5)
@@ -204,11 +209,12 @@ async def test_a_draining_process_sends_readers_of_other_processes_streams_away(
     async with run_chat(around) as writing, run_chat(around) as leaving:
         student = await writing.student()
         session_id = await student.new_session()
-        async with student.asking(session_id, SLOW) as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk")
             async with leaving.person(student.id).following(session_id) as elsewhere:
                 await elsewhere.until_seen("chunk")
                 await leaving.app.state.drain.run(5)
                 last = (await elsewhere.to_end())[-1]
                 assert (last.event, last.json()["reason"]) == ("reconnect", "drain")
+            await student.stop(session_id)
             assert (await reading.to_end())[-1].event == "complete"

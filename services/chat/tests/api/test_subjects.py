@@ -4,7 +4,7 @@ from asyncio import gather
 from dataclasses import replace
 
 import pytest
-from chat_builders import Caller, Chat, Surroundings, run_chat
+from chat_builders import UNENDING, Caller, Chat, Surroundings, run_chat
 from waiting import eventually
 
 from aula_common.security.principal import Role
@@ -128,7 +128,7 @@ async def test_wishes_at_once_are_one(chat: Chat) -> None:
 async def test_what_streams_is_stopped_and_settled(chat: Chat) -> None:
     student = await chat.student()
     session_id = await student.new_session()
-    async with student.asking(session_id, "[[pace=20 tokens=900]] Explain rain.") as reading:
+    async with student.asking(session_id, UNENDING) as reading:
         await reading.until_seen("chunk", 3)
         answer = await auth(chat).request("DELETE", path_of(student.id))
         events = await reading.to_end()

@@ -3,6 +3,7 @@
 from chat_builders import (
     NUMBERED,
     OBSERVE,
+    UNENDING,
     Chat,
     Reading,
     Surroundings,
@@ -14,8 +15,6 @@ from chat_builders import (
 from aula_common.ids import new_id
 from aula_common.security.principal import Role
 from aula_devstack.sse_client import SseEvent
-
-SLOW = "[[pace=15 tokens=40]] Explain rain."
 
 
 def watch(session_id: str, **more: str) -> str:
@@ -91,7 +90,7 @@ async def test_an_observer_sees_the_history_and_the_same_events_as_the_student(
     student = await chat.student()
     session_id = await student.new_session()
     await student.ask(session_id, "[[pace=0 tokens=3]] First question")
-    async with run_chat(around) as second, student.asking(session_id, SLOW) as reading:
+    async with run_chat(around) as second, student.asking(session_id, UNENDING) as reading:
         await reading.until_seen("chunk", 3)
         for process in (chat, second):
             monitoring = process.service(*OBSERVE)
@@ -99,13 +98,16 @@ async def test_an_observer_sees_the_history_and_the_same_events_as_the_student(
                 await observed.until_seen("history-end")
                 history = [e.json() for e in observed.events if e.event == "history"]
                 assert [(said["role"], said["content"][-14:]) for said in history][::2] == [
-                    ("user", "First question"), ("user", SLOW[-14:]),
+                    ("user", "First question"), ("user", UNENDING[-14:]),
                 ]  # fmt: skip
                 assert observed.events[0].json()["streamActive"] is True
         async with (
             chat.service(*OBSERVE).reading("GET", watch(session_id)) as observed,
             second.service(*OBSERVE).reading("GET", watch(session_id)) as elsewhere,
         ):
+            for other in (observed, elsewhere):
+                await other.until_seen("chunk")
+            await student.stop(session_id)
             whole = await reading.to_end()
             for other in (observed, elsewhere):
                 mirrored = [(e.id, e.data) for e in numbered(await other.to_end())]
@@ -116,10 +118,12 @@ async def test_an_observer_who_may_not_read_sees_no_text(chat: Chat) -> None:
     student = await chat.student()
     session_id = await student.new_session(title="Zebra")
     await student.ask(session_id, "[[echo pace=0]] Zebra one")
-    async with student.asking(session_id, "[[echo pace=30]] Zebra two Zebra three Zebra") as own:
+    async with student.asking(session_id, f"[[echo pace=20]] {'Zebra two ' * 400}") as own:
         await own.until_seen("start")
         monitoring = chat.service(*OBSERVE)
         async with monitoring.reading("GET", watch(session_id, view="summary")) as observed:
+            await observed.until_seen("chunk", 5)
+            await student.stop(session_id)
             events = await observed.to_end()
         whole = await own.to_end()
     assert b"Zebra" not in observed.raw

@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from chat_builders import SONNET, Chat, Surroundings, run_chat
+from chat_builders import SONNET, UNENDING, Chat, Surroundings, run_chat
 from pymongo import AsyncMongoClient
 from waiting import eventually
 
@@ -17,6 +17,7 @@ from aula_devstack.testing.trace_collector import CollectedSpan, TraceCollector
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CALLER = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
 TRACING = re.compile(r"/aula_\w+/(\w+/)?\w*(traces|traced|spans)\w*\.py$")
+ASKED = "POST /api/chat/sessions/{session_id}/stream"
 SHORT = "[[pace=0 tokens=5]] planted-question"
 
 
@@ -43,10 +44,7 @@ async def test_a_stream_s_span_tells_how_it_ended_and_holds_what_it_did(
         await collector.wait_for(lambda other: other.span_id == span.parent_id),
         await collector.wait_for(lambda other: other.name.startswith("chat ")),
     )
-    assert (request.name, request.parent_id) == (
-        "POST /api/chat/sessions/{session_id}/stream",
-        SPAN,
-    )
+    assert (request.name, request.parent_id) == (ASKED, SPAN)
     assert {one.trace_id for one in (span, request, asked)} == {TRACE}
     assert span.attributes == {
         "aula.stream_id": end["streamingSessionId"],
@@ -96,12 +94,14 @@ async def test_a_stream_outlives_the_request_of_a_client_that_left(
     async with run_chat(around) as chat:
         student = await chat.student()
         session_id = await student.new_session()
-        async with student.asking(session_id, "[[pace=20 tokens=40]] Hi") as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk")
+        request = await collector.wait_for(lambda other: other.name == ASKED)
+        await student.stop(session_id)
         span = await stream_span(collector)
-    request = await collector.wait_for(lambda other: other.span_id == span.parent_id)
+    assert span.parent_id == request.span_id
     assert request.end < span.end
-    assert (span.attributes["aula.outcome"], span.failed) == ("complete", False)
+    assert (span.attributes["aula.outcome"], span.failed) == ("stopped", False)
 
 
 async def test_a_refused_start_is_a_failed_span_and_its_key_s_replay_no_second_stream(
@@ -136,9 +136,9 @@ async def test_a_stopped_stream_is_no_failure(
     async with run_chat(around) as chat:
         student = await chat.student()
         session_id = await student.new_session()
-        async with student.asking(session_id, "[[pace=50 tokens=400]] Hi") as reading:
+        async with student.asking(session_id, UNENDING) as reading:
             await reading.until_seen("chunk")
-            await student.post(f"/api/chat/sessions/{session_id}/stop")
+            await student.stop(session_id)
             await reading.to_end()
         span = await stream_span(collector)
         asked = await collector.wait_for(lambda other: other.name.startswith("chat "))
