@@ -92,6 +92,23 @@ async def test_a_repetition_while_the_first_is_not_yet_granted_is_told_what_that
         assert answers[0].json().get("message") == answers[1].json().get("message")
 
 
+async def test_a_key_whose_answer_was_deleted_or_never_came_says_so(chat: Chat) -> None:
+    student = await chat.student()
+    session_id = await student.new_session()
+    path = f"/api/chat/sessions/{session_id}/messages"
+    body = {"message": "[[pace=0 tokens=3]] Hi"}
+    said = (await student.post(path, body, headers=KEY)).json()["message"]
+    assert (await student.request("DELETE", f"{path}/{said['id']}")).status_code == 204
+    assert (await student.post(path, body, headers=KEY)).status_code == 404
+
+    body, key = {"message": "[[fault=internal]] Hi"}, {"Idempotency-Key": "key-2"}
+    for headers in (key, key, {}):
+        answer = await student.post(path, body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "stream_interrupted")
+        told = "another Idempotency-Key" in answer.json()["detail"]
+        assert told is (headers == key)
+
+
 async def test_with_accounting_away_nothing_begins_and_the_key_serves_again_later(
     around: Surroundings, accounting: Service
 ) -> None:

@@ -75,13 +75,18 @@ class ReservationRefusedError(AulaError):
 
 
 class StreamInterruptedError(UnavailableError):
-    """The answer ended before any text came."""
+    """The answer ended before any text came; `code` is the stream's.
+
+    The key under which it was asked for, if any (`keyed`), only repeats this.
+    """
 
     code = "stream_interrupted"
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, keyed: bool) -> None:
         super().__init__("the model")
         self.extra["streamCode"] = code
+        if keyed:
+            self.detail += " Ask again under another Idempotency-Key."
 
 
 class FenceLostError(Exception):

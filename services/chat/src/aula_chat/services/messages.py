@@ -63,7 +63,8 @@ class Messages:
     ) -> tuple[Stream, Message]:
         """Answer a message and wait for the whole answer, by the same path as a stream.
 
-        Besides what starting a stream raises: StreamInterruptedError if no text came.
+        Besides what starting a stream raises: StreamInterruptedError if no text came, and
+        NotFoundError if it was deleted since the key's first request.
         """
         started = await self._streams.start(
             principal,
@@ -74,11 +75,9 @@ class Messages:
         )
         stream = await self._streams.wait_until_ended(started)
         answer = await self._messages.find(stream.answer_id)
-        if (
-            answer is None
-            or stream.outcome is None
-            or not (answer.content or stream.outcome.code is None)
-        ):
-            code = stream.outcome.code if stream.outcome else None
-            raise StreamInterruptedError(code or StreamCode.INTERRUPTED)
+        code = stream.outcome.code if stream.outcome else StreamCode.INTERRUPTED
+        if code is not None and not (answer and answer.content):
+            raise StreamInterruptedError(code, keyed=idempotency_key is not None)
+        if answer is None:
+            raise NotFoundError
         return stream, answer
