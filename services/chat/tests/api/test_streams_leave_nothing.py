@@ -153,7 +153,7 @@ async def test_a_conversation_is_in_memory_no_longer_than_until_the_model_answer
     await to_thread(lengthen, around.mongo_uri, session_id, 190)
     words = f"000007 {WORDS}"  # of one message, and of no constant
     word = new_id("word")
-    async with student.asking(session_id, f"[[pace=20 tokens=500]] {word}") as reading:
+    async with student.asking(session_id, f"{UNENDING} {word}") as reading:
         await reading.until_seen("chunk")
         assert "Stream" in holders_of(word)  # so it would be found
         assert holders_of(words) == []

@@ -171,6 +171,7 @@ async def test_with_redis_away_answers_go_on_and_say_so(
             await reading.until_seen("degraded")
             await reading.until_more(4)
             redis_server.start()
+            await reading.until_more(10)
             await student.stop(session_id)
             events = await reading.to_end()
         assert numbers_of(events) == list(range(1, len(numbers_of(events)) + 1))
